@@ -1,0 +1,1 @@
+"""Everything that imports Ray: dataset generation, rollout workers, replay, the learner, tracking."""

@@ -1,0 +1,1 @@
+"""`evaluate` and `enhance`: what a trained agent does."""

@@ -1,0 +1,1 @@
+"""`generate` and `transforms`: photos in, a degraded dataset out."""
