@@ -1,0 +1,144 @@
+"""A trained agent: a network and everything that is needed to use it, in one file without any Ray.
+
+`agent.safetensors` holds the network's tensors, and as JSON in its header (key `agent`) the network's name, the action
+names in order, the observation shape, the step limit, the juror's fingerprint and the training's configuration.
+Safetensors cannot execute code when they are read.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+
+from rl_aesthetics.errors import UserError
+from rl_aesthetics.networks import QNetwork, make_network
+from rl_aesthetics.transforms import STOP, TRANSFORMS
+
+FORMAT = 1
+"""Version of the agent file; a reader refuses the ones it does not know."""
+
+
+@dataclass(frozen=True)
+class AgentDescription:
+    """What an agent file says besides its tensors.
+
+    Attributes:
+        network: the network's name in `NETWORKS`.
+        actions: canonical names in the order of the network's outputs.
+        observation_shape: `(3, S, S)`.
+        max_steps: the step limit it was trained with.
+        juror: fingerprint of the juror whose scores it was trained on.
+        config: the effective configuration of its training.
+        training: what is worth knowing of the training: epoch, environment steps, validation numbers.
+    """
+
+    network: str
+    actions: tuple[str, ...]
+    observation_shape: tuple[int, int, int]
+    max_steps: int
+    juror: str
+    config: dict[str, Any] = field(default_factory=dict)
+    training: dict[str, Any] = field(default_factory=dict)
+
+
+class DQNAgent:
+    """Chooses edits greedily by a Q-network.
+
+    Args:
+        description: what the network sees and does.
+        network: the network itself; a new one with random weights if left out.
+    """
+
+    def __init__(self, description: AgentDescription, network: QNetwork | None = None):
+        self.description = description
+        size = description.observation_shape[-1]
+        self.network = (network or make_network(description.network, description.actions, size)).eval()
+
+    @property
+    def actions(self) -> tuple[str, ...]:
+        """The action names in the order of their indices."""
+        return self.description.actions
+
+    @property
+    def size(self) -> int:
+        """Side of the square observation."""
+        return self.description.observation_shape[-1]
+
+    def values(self, observations_BCHW: np.ndarray) -> np.ndarray:
+        """float32 `(B, A)` from uint8 RGB `(B, 3, S, S)`: what the network expects of each action.
+
+        They are comparable between the actions of one observation; whether they hold the score of the observation
+        itself depends on the network (`QNetwork.values_include_score`).
+        """
+        expected = (len(observations_BCHW), *self.description.observation_shape)
+        if observations_BCHW.shape != expected or observations_BCHW.dtype != np.uint8:
+            raise ValueError(f"expected uint8 {expected}, got {observations_BCHW.dtype} {observations_BCHW.shape}")
+        with torch.inference_mode():
+            return self.network(torch.from_numpy(np.ascontiguousarray(observations_BCHW))).numpy()
+
+    def act(self, observations_BCHW: np.ndarray) -> np.ndarray:
+        """Action indices int `(B,)`: the arg max of `values`."""
+        return self.values(observations_BCHW).argmax(1)
+
+    def save(self, file: Path | str) -> None:
+        """Write the agent file, beside and then by rename, so that a reader never finds half of one."""
+        file = Path(file)
+        tensors = {name: tensor.contiguous() for name, tensor in self.network.state_dict().items()}
+        header = {"agent": json.dumps({"format": FORMAT, **asdict(self.description)}, default=str)}
+        beside = file.with_name(f".{file.name}.{os.getpid()}")
+        beside.write_bytes(save(tensors, metadata=header))
+        os.replace(beside, file)
+
+    @classmethod
+    def load(cls, file: Path | str) -> DQNAgent:
+        """Read an agent file.
+
+        Raises:
+            UserError: no such file, no agent file, one of another version, or one whose tensors do not fit its network.
+        """
+        file = Path(file)
+        if not file.is_file():
+            raise UserError(f"there is no agent file at {file}")
+        try:
+            with safe_open(file, framework="pt") as opened:
+                header = (opened.metadata() or {}).get("agent")
+                tensors = {name: opened.get_tensor(name) for name in opened.keys()}  # noqa: SIM118 - not a dict
+        except (SafetensorError, OSError) as error:
+            raise UserError(
+                f"{file} is not an agent file ({error}); `rl-aesthetics train` writes agent.safetensors"
+            ) from None
+        if header is None:
+            raise UserError(f"{file} is a safetensors file without an agent's header; `rl-aesthetics train` writes one")
+        try:
+            fields = json.loads(header)
+            if fields.pop("format") != FORMAT:
+                raise UserError(f"{file} was written in another format than {FORMAT}; train it again")
+            description = AgentDescription(**fields)
+        except (ValueError, TypeError, KeyError) as error:
+            raise UserError(f"{file} has a broken agent header: {error}") from None
+        description = AgentDescription(
+            **{
+                **asdict(description),
+                "actions": tuple(description.actions),
+                "observation_shape": tuple(description.observation_shape),
+            }
+        )
+        unknown = [name for name in description.actions if name != STOP and name not in TRANSFORMS]
+        if unknown:
+            raise UserError(f"{file} was trained with unknown transforms: {', '.join(unknown)}")
+        agent = cls(description)
+        try:
+            agent.network.load_state_dict(tensors)
+        except RuntimeError as error:
+            reason = str(error).splitlines()[-1].strip()
+            raise UserError(f"{file}: its tensors do not fit network {description.network!r}: {reason}") from None
+        agent.network.eval()
+        return agent

@@ -1,0 +1,256 @@
+"""The configuration: the guide's YAML tree, plus what the juror, Ray, the learner and MLflow need.
+
+Every setting has one line of description here, its type, its range and its default; `configs/*.yaml` say what differs.
+Reading goes file, then `key.sub=value` overrides, then validation; an unknown key is refused with the nearest one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+from rl_aesthetics.errors import UserError
+from rl_aesthetics.transforms.transform import closest
+
+Fraction = Annotated[float, Field(ge=0, le=1)]
+Positive = Annotated[int, Field(ge=1)]
+
+
+class Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", validate_assignment=True)
+
+
+class DatasetGeneration(Section):
+    """How a dataset is made from photos; read by `generate` where its flags leave something out."""
+
+    source_dataset: str = Field("flickr8k", description="a dataset id, 'samples' or a folder of photos")
+    output_dir: str = Field("rl_training_data", description="the folder to write")
+    split_ratios: tuple[Fraction, Fraction, Fraction] = Field((0.7, 0.15, 0.15), description="train, val, test")
+    use_random_transformer: bool = Field(True, description="degrade with any of the reversible transforms")
+    seed: int = Field(42, ge=0, description="decides splits and degradations")
+
+    @field_validator("split_ratios")
+    @classmethod
+    def _sum_to_one(cls, ratios: tuple[float, float, float]) -> tuple[float, float, float]:
+        if abs(sum(ratios) - 1) > 1e-6:
+            raise ValueError(f"must sum to 1, not {sum(ratios):g}")
+        return ratios
+
+
+class Training(Section):
+    """The episode and the DQN of the guide."""
+
+    max_steps_per_episode: Positive = Field(5, description="edits the agent may apply to a photo, STOP included")
+    batch_size: Positive = Field(32, description="transitions in one learner update")
+    replay_capacity: Positive = Field(10_000, description="transitions in the central replay buffer")
+    learning_rate: float = Field(1e-3, gt=0, description="the optimiser's (peak) learning rate")
+    gamma: Fraction = Field(0.99, description="discount factor")
+    epsilon_start: Fraction = Field(1.0, description="share of random actions at the start")
+    epsilon_end: Fraction = Field(0.05, description="share of random actions that remains")
+    epsilon_decay: float = Field(0.995, gt=0, le=1, description="factor on epsilon for each finished episode")
+    target_update_frequency: Positive = Field(100, description="learner updates between two target network syncs")
+    num_epochs: Positive = Field(10, description="an epoch is one episode for each training image")
+    dataloader_batch_size: Positive = Field(8, description="episodes that one rollout worker runs side by side")
+    validation_frequency: Positive = Field(1, description="epochs between two validations")
+
+
+class Reward(Section):
+    """`new − previous − step_penalty`, plus `terminal_bonus` at the end where the original's score is reached."""
+
+    step_penalty: float = Field(0.01, ge=0, description="price of a step, STOP included")
+    terminal_bonus: float = Field(0.1, ge=0, description="paid once, when the episode ends at the original's score")
+
+
+class ActionSpace(Section):
+    """What the agent may do."""
+
+    transforms: Literal["reversible"] | list[str] = Field(
+        "reversible", description="'reversible' (the guide's 14) or a list of transform names"
+    )
+    add_stop_action: bool = Field(True, description="STOP as the last action, which ends the episode")
+
+
+class State(Section):
+    """What the agent sees."""
+
+    shape: tuple[Literal[3], Positive, Positive] = Field((3, 64, 64), description="RGB, height, width; uint8")
+
+    @field_validator("shape")
+    @classmethod
+    def _even_square(cls, shape: tuple[int, int, int]) -> tuple[int, int, int]:
+        if shape[1] != shape[2] or shape[1] % 2:
+            raise ValueError(f"needs equal, even sides, not {shape[1]}×{shape[2]}")
+        return shape
+
+
+class RLTraining(Section):
+    """The guide's tree, unchanged."""
+
+    dataset_generation: DatasetGeneration = DatasetGeneration()
+    training: Training = Training()
+    reward: Reward = Reward()
+    action_space: ActionSpace = ActionSpace()
+    state: State = State()
+
+
+class Juror(Section):
+    """Who scores."""
+
+    name: str = Field("pocket", description="a juror's name, see `rl-aesthetics juror list`")
+    options: dict[str, Any] = Field({}, description="passed to the juror, such as url for 'remote'")
+    replicas: Positive = Field(1, description="juror actors")
+    num_cpus: float = Field(0.5, ge=0, description="CPUs that Ray sets aside for each juror actor")
+    num_gpus: float = Field(0, ge=0, description="GPU share of each juror actor")
+    score_cache_size: Positive = Field(2_000_000, description="scores that each rollout worker remembers")
+
+
+class RayCluster(Section):
+    """Where the work runs."""
+
+    address: str | None = Field(None, description="a running cluster ('auto' or host:port); none starts one here")
+    num_cpus: Positive | None = Field(None, description="CPUs of a cluster started here; none counts the machine's")
+    num_rollout_workers: int | Literal["auto"] = Field(
+        "auto", description="EnvRunner actors; 'auto' leaves a CPU each for the learner and the juror"
+    )
+    cpus_per_rollout_worker: float = Field(1, gt=0, description="CPUs that Ray sets aside for each rollout worker")
+    rollout_fragment_length: Positive = Field(8, description="vector steps that a worker sends at a time")
+    num_gpus_learner: float = Field(0, ge=0, description="GPU share of the learner")
+    dashboard: bool = Field(False, description="start the dashboard of a cluster started here")
+
+    @field_validator("num_rollout_workers")
+    @classmethod
+    def _at_least_one(cls, workers: int | str) -> int | str:
+        if workers != "auto" and workers < 1:
+            raise ValueError("must be 'auto' or at least 1")
+        return workers
+
+
+class Learner(Section):
+    """How the transitions are learned from."""
+
+    network: str = Field("simple_cnn", description="a Q-network, see rl_aesthetics/networks")
+    warm_start: bool = Field(False, description="begin with the pocket juror's convolutions ('edit_scoring' only)")
+    double_q: bool = Field(True, description="the online network picks the next action, the target network values it")
+    replay: Literal["frames", "reference"] = Field(
+        "frames", description="store observations, or (photo, edit state) rendered when sampled"
+    )
+    augment: bool = Field(False, description="random crops and flips at replay ('reference' only)")
+    samples_per_insert: float = Field(4.0, gt=0, description="transitions trained for each transition sampled")
+    learning_starts: Positive = Field(500, description="transitions sampled before the first update")
+    updates_per_call: Positive = Field(8, description="minibatches that go to the learner in one call")
+    weight_decay: float = Field(0.0, ge=0, description="AdamW's decoupled weight decay")
+    learning_rate_end: float | None = Field(None, gt=0, description="linear decay to this by the last epoch")
+    grad_clip: float | None = Field(10.0, gt=0, description="bound on the global gradient norm")
+    fresh_degradations: bool = Field(
+        False, description="draw a new degradation of the same depth for each training episode"
+    )
+    checkpoint_frequency: Positive = Field(1, description="epochs between two checkpoints")
+    keep_checkpoints: Positive = Field(3, description="checkpoints to keep beside the best agent")
+    max_minutes: float | None = Field(None, gt=0, description="stop after this much training time")
+    threads: Positive | None = Field(None, description="threads of the learner; none chooses by the machine")
+    seed: int = Field(0, ge=0, description="decides everything random in training")
+
+
+class MLflow(Section):
+    """Where runs are recorded."""
+
+    tracking_uri: str | None = Field(None, description="none means MLFLOW_TRACKING_URI, else sqlite:///mlflow.db")
+    experiment: str = Field("RL Image Optimization", description="the experiment's name")
+    run_name: str | None = Field(None, description="the run's name; none lets MLflow choose")
+
+
+class Config(Section):
+    """Everything that `rl-aesthetics train` can be told."""
+
+    dataset: Path | None = Field(None, description="a folder that `rl-aesthetics generate` wrote")
+    output: Path = Field(Path("runs/train"), description="where agent, checkpoints and effective config go")
+    rl_training: RLTraining = RLTraining()
+    juror: Juror = Juror()
+    ray: RayCluster = RayCluster()
+    learner: Learner = Learner()
+    mlflow: MLflow = MLflow()
+
+    @model_validator(mode="after")
+    def _options_that_need_each_other(self) -> Config:
+        training, learner = self.rl_training.training, self.learner
+        if learner.augment and learner.replay != "reference":
+            raise ValueError("learner.augment needs learner.replay=reference")
+        if learner.warm_start and learner.network != "edit_scoring":
+            raise ValueError("learner.warm_start needs learner.network=edit_scoring")
+        if training.epsilon_end > training.epsilon_start:
+            raise ValueError("rl_training.training.epsilon_end must not exceed epsilon_start")
+        if training.replay_capacity < max(training.batch_size, learner.learning_starts):
+            raise ValueError("rl_training.training.replay_capacity must hold batch_size and learning_starts")
+        return self
+
+
+def load_config(file: Path | str | None = None, overrides: Iterable[str] = ()) -> Config:
+    """Read a YAML file (none means the defaults) and apply `key.sub=value` overrides, whose values are YAML.
+
+    Keys below `rl_training` may leave that first word out: `training.num_epochs=3`.
+
+    Raises:
+        UserError: a missing or broken file, an unknown key, a value out of its range.
+    """
+    tree: dict[str, Any] = {}
+    if file is not None:
+        path = Path(file)
+        try:
+            loaded = yaml.safe_load(path.read_text())
+        except OSError as error:
+            raise UserError(f"cannot read the config {path}: {error.strerror}") from None
+        except (yaml.YAMLError, UnicodeDecodeError) as error:
+            raise UserError(f"{path} is not YAML: {' '.join(str(error).split())}") from None
+        if not isinstance(loaded, dict | None):
+            raise UserError(f"{path} must hold a mapping of settings, not a {type(loaded).__name__}")
+        tree = loaded or {}
+    for override in overrides:
+        key, separator, value = override.partition("=")
+        if not separator or not key:
+            raise UserError(f"{override!r} is not an override; write key.sub=value")
+        try:
+            _assign(tree, key.split("."), yaml.safe_load(value))
+        except yaml.YAMLError:
+            raise UserError(f"the value of {override!r} is not YAML; quote it") from None
+    try:
+        return Config.model_validate(tree)
+    except ValidationError as error:
+        raise UserError(_one_line(error, "" if file is None else f"{file}: ")) from None
+
+
+def to_yaml(config: Config) -> str:
+    """The whole effective configuration as YAML that `load_config` reads back."""
+    return yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
+
+
+def settings(section: type[BaseModel] = Config, prefix: str = "") -> Iterator[tuple[str, Any, str]]:
+    """Every setting as (dotted key, default, description)."""
+    for name, field in section.model_fields.items():
+        kind = field.annotation
+        if isinstance(kind, type) and issubclass(kind, Section):
+            yield from settings(kind, f"{prefix}{name}.")
+        else:
+            yield f"{prefix}{name}", field.default, field.description or ""
+
+
+def _assign(tree: dict[str, Any], keys: list[str], value: Any) -> None:
+    if keys[0] in RLTraining.model_fields:
+        keys = ["rl_training", *keys]
+    for key in keys[:-1]:
+        tree = tree.setdefault(key, {})
+        if not isinstance(tree, dict):
+            raise UserError(f"{'.'.join(keys)} does not exist: {key} is a value, not a section")
+    tree[keys[-1]] = value
+
+
+def _one_line(error: ValidationError, where: str) -> str:
+    first = error.errors()[0]
+    key = ".".join(str(part) for part in first["loc"])
+    if first["type"] == "extra_forbidden":
+        return f"{where}unknown setting {key!r}{closest(key, [known for known, _, _ in settings()])}"
+    message = first["msg"].removeprefix("Value error, ")
+    return f"{where}{key}: {message}, got {first['input']!r}" if key else f"{where}{message}"

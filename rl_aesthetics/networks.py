@@ -1,0 +1,173 @@
+"""Q-networks: from an observation to the value of every action.
+
+To add one, subclass `QNetwork`, implement `forward`, and list it in `NETWORKS`.
+
+Shapes: B batch, A actions, C H W image, F features. Observations are uint8 RGB `(B, 3, S, S)`; networks normalise them
+themselves, once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from rl_aesthetics.errors import UserError
+from rl_aesthetics.transforms import STOP, TRANSFORMS, algebra
+from rl_aesthetics.transforms.transform import closest
+
+
+class QNetwork(nn.Module):
+    """Values of all actions for a batch of observations.
+
+    Args:
+        actions: canonical names in the order of the action indices, `STOP` last or not at all.
+        size: side S of the square observation.
+
+    Attributes:
+        values_include_score: the outputs are Q(s, a) + score(s). Rewards are differences of scores, so this sum does
+            not depend on score(s): it is the value of what the action leads to, on the scale of the scores. The arg max
+            is the same; the learner puts the scores into its targets.
+    """
+
+    values_include_score = False
+
+    def __init__(self, actions: Sequence[str], size: int = 64):
+        super().__init__()
+        self.actions, self.size = tuple(actions), size
+
+    def forward(self, observations_BCHW: Tensor) -> Tensor:
+        """float32 `(B, A)` from uint8 `(B, 3, S, S)`."""
+        raise NotImplementedError
+
+    def taken(self, observations_BCHW: Tensor, actions_B: Tensor) -> Tensor:
+        """float32 `(B,)`: the values of one action each, which is what learning needs."""
+        return self(observations_BCHW).gather(1, actions_B.long()[:, None])[:, 0]
+
+
+def normalise(observations_BCHW: Tensor) -> Tensor:
+    """uint8 in [0, 255] to float32 in [−0.5, 0.5]. The one place where pixels become floats."""
+    return observations_BCHW.float().div_(255).sub_(0.5)
+
+
+class HeadPerAction(QNetwork):
+    """Convolutions, a hidden layer, one output per action: what DQN is used with everywhere.
+
+    Args:
+        convolutions: (channels, kernel, stride) of each layer.
+        hidden: width of the fully connected layer.
+    """
+
+    def __init__(self, actions: Sequence[str], size: int, convolutions: Sequence[tuple[int, int, int]], hidden: int):
+        super().__init__(actions, size)
+        layers: list[nn.Module] = []
+        channels, side = 3, size
+        for width, kernel, stride in convolutions:
+            if side < kernel:
+                raise UserError(f"observations of {size}×{size} are too small for this network")
+            layers += [nn.Conv2d(channels, width, kernel, stride), nn.ReLU()]
+            channels, side = width, (side - kernel) // stride + 1
+        layers += [nn.Flatten(), nn.Linear(channels * side * side, hidden), nn.ReLU(), nn.Linear(hidden, len(actions))]
+        self.layers = nn.Sequential(*layers)
+
+    def forward(self, observations_BCHW: Tensor) -> Tensor:
+        return self.layers(normalise(observations_BCHW))
+
+
+class SimpleCNN(HeadPerAction):
+    """The guide's simple CNN: three 5×5 convolutions with stride 2."""
+
+    def __init__(self, actions: Sequence[str], size: int = 64):
+        super().__init__(actions, size, [(16, 5, 2), (32, 5, 2), (32, 5, 2)], hidden=128)
+
+
+class AtariCNN(HeadPerAction):
+    """The network of Mnih et al., "Human-level control through deep reinforcement learning", Nature 518, 2015."""
+
+    def __init__(self, actions: Sequence[str], size: int = 64):
+        super().__init__(actions, size, [(32, 8, 4), (64, 4, 2), (64, 3, 1)], hidden=512)
+
+
+def convolution_trunk(widths: Sequence[int] = (24, 48, 96, 128, 128)) -> nn.Sequential:
+    """3×3 convolutions with batch norm, halving the side in all but the last, then global average pooling.
+
+    float32 `(B, 3, S, S)` to `(B, widths[-1])`; about 0.3 M parameters. `notes` in the model card say how it was found:
+    the same layers judge (the pocket juror) and act (the edit-scoring network), so one can start from the other.
+    """
+    layers: list[nn.Module] = []
+    channels = 3
+    for k, width in enumerate(widths):
+        stride = 1 if k == len(widths) - 1 else 2
+        layers += [nn.Conv2d(channels, width, 3, stride, 1, bias=False), nn.BatchNorm2d(width), nn.ReLU(inplace=True)]
+        channels = width
+    return nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten())
+
+
+class EditScoring(QNetwork):
+    """Looks at what each action would produce: Q(s, a) + score(s) = f(edit(s, a)), one function for all actions.
+
+    f has two outputs for an image: the value of going on from it, and the value of stopping at it (the action STOP).
+    Sharing f over all actions is what lets it generalise to photos it never saw; the price is that acting looks at A
+    images for a state. Learning looks only at the action that was taken.
+    """
+
+    values_include_score = True
+
+    def __init__(self, actions: Sequence[str], size: int = 64):
+        super().__init__(actions, size)
+        self.trunk = convolution_trunk()
+        self.head = nn.Linear(128, 2)
+        self.to(memory_format=torch.channels_last)
+        self.edits = tuple(name for name in self.actions if name != STOP)
+        elements = [TRANSFORMS[name].element for name in self.edits]
+        self.reversible = None not in elements
+        if self.reversible:
+            self.elements_A = np.array([*elements, *([algebra.ORIGINAL] if STOP in self.actions else [])])
+
+    def forward(self, observations_BCHW: Tensor) -> Tensor:
+        batch, actions = len(observations_BCHW), len(self.actions)
+        every_A = torch.arange(actions).repeat(batch)
+        images = self.edited(observations_BCHW.repeat_interleave(actions, 0), every_A)
+        return self._value(images, every_A.to(images.device)).view(batch, actions)
+
+    def taken(self, observations_BCHW: Tensor, actions_B: Tensor) -> Tensor:
+        return self._value(self.edited(observations_BCHW, actions_B), actions_B)
+
+    def edited(self, observations_BCHW: Tensor, actions_B: Tensor) -> Tensor:
+        """What the actions lead to, uint8 `(B, 3, S, S)`; STOP leaves the image as it is."""
+        pixels, actions = observations_BCHW.cpu().numpy(), actions_B.cpu().numpy()
+        if self.reversible:
+            edited = algebra.render_rgb(pixels, self.elements_A[actions])
+        else:
+            edited = pixels.copy()
+            for k, action in enumerate(actions):
+                if self.actions[action] != STOP:
+                    image_HWC = np.ascontiguousarray(pixels[k, ::-1].transpose(1, 2, 0))
+                    edited[k] = TRANSFORMS[self.actions[action]](image_HWC)[..., ::-1].transpose(2, 0, 1)
+        return torch.from_numpy(edited).to(observations_BCHW.device)
+
+    def _value(self, images_BCHW: Tensor, actions_B: Tensor) -> Tensor:
+        x = normalise(images_BCHW).contiguous(memory_format=torch.channels_last)
+        going_on_B, stopping_B = self.head(self.trunk(x)).unbind(1)
+        return torch.where(actions_B == len(self.edits), stopping_B, going_on_B)
+
+
+NETWORKS: dict[str, type[QNetwork]] = {
+    "simple_cnn": SimpleCNN,
+    "atari_cnn": AtariCNN,
+    "edit_scoring": EditScoring,
+}
+"""Every Q-network by its name in the configuration."""
+
+
+def make_network(name: str, actions: Sequence[str], size: int = 64) -> QNetwork:
+    """Build a Q-network by name.
+
+    Raises:
+        UserError: no network has that name.
+    """
+    if name not in NETWORKS:
+        raise UserError(f"unknown network {name!r}{closest(name, NETWORKS)}; there are {', '.join(NETWORKS)}")
+    return NETWORKS[name](actions, size)
