@@ -56,9 +56,9 @@ def looks_like_photo(path: Path) -> bool:
 def read_photo(path: str | Path, at_least: int | None = None) -> np.ndarray:
     """Read a photo as it should be looked at.
 
-    The format is told by the content. EXIF orientation is applied; of several pages or frames the first is taken. 16-bit
-    values keep their upper eight bits, transparency is laid over white, palettes are looked up, and CMYK goes through
-    its embedded colour profile to sRGB (without one, through the plain formula).
+    The format is told by the content. EXIF orientation is applied; of several pages or frames the first is taken.
+    16-bit values keep their upper eight bits, transparency is laid over white, palettes are looked up, and CMYK goes
+    through its embedded colour profile to sRGB (without one, through the plain formula).
 
     Args:
         path: a JPEG, PNG, WebP, TIFF or BMP file.
