@@ -34,6 +34,7 @@ class PocketJuror:
     Attributes:
         size: 64.
         fingerprint: `pocket:` and 16 hexadecimal digits of a hash of the weights and the preprocessing.
+        threads: CPU threads that one call uses.
     """
 
     def __init__(self, weights: str | Path = WEIGHTS, threads: int | None = None):
@@ -53,7 +54,8 @@ class PocketJuror:
         except OSError as error:
             raise UserError(f"cannot read the juror weights {weights}: {error.strerror}") from error
         options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = threads or _usable_cores()
+        self.threads = threads or _usable_cores()
+        options.intra_op_num_threads = self.threads
         options.inter_op_num_threads = 1
         # Idle threads must sleep: rollouts and the learner share these cores.
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
