@@ -139,6 +139,9 @@ class Learner(Section):
         "frames", description="store observations, or (photo, edit state) rendered when sampled"
     )
     augment: bool = Field(False, description="random crops and flips at replay ('reference' only)")
+    remember_next_action: bool = Field(
+        False, description="value the next action that the acting network preferred, in place of searching again"
+    )
     samples_per_insert: float = Field(4.0, gt=0, description="transitions trained for each transition sampled")
     learning_starts: Positive = Field(500, description="transitions sampled before the first update")
     updates_per_call: Positive = Field(8, description="minibatches that go to the learner in one call")

@@ -47,9 +47,11 @@ class QNetwork(nn.Module):
         return self(observations_BCHW).gather(1, actions_B.long()[:, None])[:, 0]
 
 
-def normalise(observations_BCHW: Tensor) -> Tensor:
-    """uint8 in [0, 255] to float32 in [−0.5, 0.5]. The one place where pixels become floats."""
-    return observations_BCHW.float().div_(255).sub_(0.5)
+class Normalise(nn.Module):
+    """uint8 in [0, 255] to float32 in [−1, 1]. The one place where pixels become floats."""
+
+    def forward(self, images_BCHW: Tensor) -> Tensor:
+        return images_BCHW.float().sub(127.5).div(127.5)
 
 
 class HeadPerAction(QNetwork):
@@ -62,7 +64,7 @@ class HeadPerAction(QNetwork):
 
     def __init__(self, actions: Sequence[str], size: int, convolutions: Sequence[tuple[int, int, int]], hidden: int):
         super().__init__(actions, size)
-        layers: list[nn.Module] = []
+        layers: list[nn.Module] = [Normalise()]
         channels, side = 3, size
         for width, kernel, stride in convolutions:
             if side < kernel:
@@ -73,7 +75,7 @@ class HeadPerAction(QNetwork):
         self.layers = nn.Sequential(*layers)
 
     def forward(self, observations_BCHW: Tensor) -> Tensor:
-        return self.layers(normalise(observations_BCHW))
+        return self.layers(observations_BCHW)
 
 
 class SimpleCNN(HeadPerAction):
@@ -90,13 +92,13 @@ class AtariCNN(HeadPerAction):
         super().__init__(actions, size, [(32, 8, 4), (64, 4, 2), (64, 3, 1)], hidden=512)
 
 
-def convolution_trunk(widths: Sequence[int] = (24, 48, 96, 128, 128)) -> nn.Sequential:
+def convolution_trunk(widths: Sequence[int] = (32, 64, 96, 128, 128)) -> nn.Sequential:
     """3×3 convolutions with batch norm, halving the side in all but the last, then global average pooling.
 
-    float32 `(B, 3, S, S)` to `(B, widths[-1])`; about 0.3 M parameters. `notes` in the model card say how it was found:
-    the same layers judge (the pocket juror) and act (the edit-scoring network), so one can start from the other.
+    uint8 RGB `(B, 3, S, S)` to float32 `(B, widths[-1])`; about 0.3 M parameters. The same layers judge (the pocket
+    juror) and act (the edit-scoring network), so one can start from the other.
     """
-    layers: list[nn.Module] = []
+    layers: list[nn.Module] = [Normalise()]
     channels = 3
     for k, width in enumerate(widths):
         stride = 1 if k == len(widths) - 1 else 2
@@ -135,6 +137,11 @@ class EditScoring(QNetwork):
     def taken(self, observations_BCHW: Tensor, actions_B: Tensor) -> Tensor:
         return self._value(self.edited(observations_BCHW, actions_B), actions_B)
 
+    def start_from_trunk(self, trunk: nn.Module) -> None:
+        """Begin with another network's convolutions, such as the pocket juror's, and output layers that say nothing."""
+        self.trunk.load_state_dict(trunk.state_dict())
+        nn.init.zeros_(self.head.weight)
+
     def edited(self, observations_BCHW: Tensor, actions_B: Tensor) -> Tensor:
         """What the actions lead to, uint8 `(B, 3, S, S)`; STOP leaves the image as it is."""
         pixels, actions = observations_BCHW.cpu().numpy(), actions_B.cpu().numpy()
@@ -149,8 +156,8 @@ class EditScoring(QNetwork):
         return torch.from_numpy(edited).to(observations_BCHW.device)
 
     def _value(self, images_BCHW: Tensor, actions_B: Tensor) -> Tensor:
-        x = normalise(images_BCHW).contiguous(memory_format=torch.channels_last)
-        going_on_B, stopping_B = self.head(self.trunk(x)).unbind(1)
+        images_BCHW = images_BCHW.contiguous(memory_format=torch.channels_last)
+        going_on_B, stopping_B = self.head(self.trunk(images_BCHW)).unbind(1)
         return torch.where(actions_B == len(self.edits), stopping_B, going_on_B)
 
 

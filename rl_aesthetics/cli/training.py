@@ -1,1 +1,93 @@
-"""`train` and `demo`."""
+"""`train` and `demo`: a dataset in, an agent out; and everything from photos to edited photos in one go."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.syntax import Syntax
+
+from rl_aesthetics.cli import app
+from rl_aesthetics.cli.progress import EpochProgress
+from rl_aesthetics.config import Config, load_config, to_yaml
+from rl_aesthetics.errors import UserError
+
+console = Console(highlight=False)
+
+PROMPTS = (
+    ("Experiment name", "mlflow.experiment"),
+    ("Dataset root", "dataset"),
+    ("Max steps per episode", "rl_training.training.max_steps_per_episode"),
+    ("Number of epochs", "rl_training.training.num_epochs"),
+    ("Batch size", "rl_training.training.batch_size"),
+    ("Learning rate", "rl_training.training.learning_rate"),
+    ("Add STOP action", "rl_training.action_space.add_stop_action"),
+)
+"""The guide's questions and the settings that they fill."""
+
+
+@app.command()
+def train(
+    overrides: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[KEY=VALUE]...", help="Settings, such as dataset=runs/data output=runs/train."),
+    ] = None,
+    config: Annotated[Path | None, typer.Option(help="A YAML file, such as configs/tuned.yaml.")] = None,
+    interactive: Annotated[bool, typer.Option(help="Ask for the most important settings first.")] = False,
+    overwrite: Annotated[
+        bool, typer.Option(help="Replace what an earlier training left in the output folder.")
+    ] = False,
+    dry_run: Annotated[bool, typer.Option(help="Print the effective configuration and stop.")] = False,
+) -> None:
+    """Train an agent on a dataset that `generate` wrote.
+
+    Leaves agent.safetensors (the best by validation), checkpoints, the effective configuration and metrics.jsonl in
+    the output folder, and the curves in MLflow. Every setting is listed in docs/configuration.md; give them as
+    KEY=VALUE, for example:
+
+        rl-aesthetics train --config configs/tuned.yaml dataset=runs/data output=runs/train training.num_epochs=20
+    """
+    settings = load_config(config, overrides or ())
+    if interactive:
+        settings = load_config(config, [*(overrides or ()), *_ask(settings)])
+    console.print(Syntax(to_yaml(settings), "yaml", background_color="default"))
+    if dry_run:
+        return
+    run_training(settings, overwrite)
+
+
+def run_training(settings: Config, overwrite: bool):
+    """Train with a progress display, print what was written, and return the `TrainReport`."""
+    if settings.dataset is None:
+        raise UserError("no dataset: add dataset=DIR, a folder that `rl-aesthetics generate` wrote")
+    from ray_cluster.train import Training  # starts no Ray, but importing it takes seconds
+
+    training = Training(settings, overwrite=overwrite)
+    epochs = settings.rl_training.training.num_epochs
+    with EpochProgress(console, epochs, settings.learner.max_minutes) as progress:
+        training.report = progress
+        report = training.run()
+    best = report.metrics
+    console.print(
+        f"trained {report.epochs} epochs, {report.env_steps:,} environment steps in {report.seconds:.0f} s; the best "
+        f"agent, of epoch {best['epoch']:.0f}: improved {best['val_success_rate']:.3f}, "
+        f"recovered {best['val_recovered']:.3f}, exact {best['val_exact']:.3f} of the validation photos"
+    )
+    for file in (report.agent, settings.output / "config.yaml", settings.output / "metrics.jsonl"):
+        console.print(f"wrote {file}")
+    return report
+
+
+def _ask(settings: Config) -> list[str]:
+    """The guide's prompts, each with the setting's present value as its default."""
+    answers = []
+    for question, key in PROMPTS:
+        value = settings
+        for part in key.split("."):
+            value = getattr(value, part)
+        shown = ("y" if value else "n") if isinstance(value, bool) else value
+        answer = typer.prompt(question, default="" if shown is None else str(shown))
+        answers.append(f"{key}={answer}")
+    return answers

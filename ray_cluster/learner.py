@@ -1,0 +1,259 @@
+"""The actor-learner: `ActorLearnerDQN` overlaps sampling and learning; `QLearner` is the gradient step.
+
+    runners ── complete episodes ──> ReplayBuffer ── minibatches ──> QLearner
+       ^                                                                │
+       └──────────────── weights, epsilon, without waiting ─────────────┘
+
+Runners always have a request in flight, so sampling does not wait for learning, and the learner takes whatever has
+arrived, so it does not wait for the slowest runner. `samples_per_insert` ties the two: whoever is ahead pauses.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import torch
+from ray.rllib.algorithms.dqn import DQN, DQNConfig
+from ray.rllib.algorithms.dqn.torch.dqn_torch_learner import DQNTorchLearner
+from ray.rllib.core import DEFAULT_MODULE_ID
+from ray.rllib.core.columns import Columns
+from ray.rllib.core.rl_module.apis import TargetNetworkAPI
+from ray.rllib.policy.sample_batch import MultiAgentBatch, SampleBatch
+from torch import nn
+
+from ray_cluster.replay import ReplayBuffer, ReplayRenderer
+from ray_cluster.rl_module import NEXT_ACTIONS, NEXT_SCORES, Q_TAKEN, SCORES, TD_TARGET
+from ray_cluster.rollout import Fragment
+from rl_aesthetics.config import Config
+from rl_aesthetics.errors import ScoringError
+from rl_aesthetics.networks import QNetwork
+
+
+class QLearner(DQNTorchLearner):
+    """Huber loss on the taken actions' values, AdamW, a target network synced every so many updates.
+
+    RLlib checks every gradient for finiteness; here the global norm is computed anyway, and one check of it does.
+    """
+
+    def build(self) -> None:
+        super().build()
+        self.updates = self.skipped_updates = 0
+        self.losses: list[torch.Tensor] = []
+
+    @classmethod
+    def rl_module_required_apis(cls) -> list[type]:
+        return [TargetNetworkAPI]
+
+    def configure_optimizers_for_module(self, module_id: str, config=None) -> None:
+        network = self._module[module_id].unwrapped().network
+        # Weight decay is for weights: scales and biases of a few numbers each have no reason to be small.
+        decayed = [p for p in network.parameters() if p.ndim > 1]
+        others = [p for p in network.parameters() if p.ndim <= 1]
+        optimizer = torch.optim.AdamW(
+            [
+                {"params": decayed, "weight_decay": config.learner_config_dict["weight_decay"]},
+                {"params": others, "weight_decay": 0.0},
+            ],
+            lr=config.lr,
+        )
+        self.register_optimizer(
+            module_id=module_id, optimizer=optimizer, params=[*decayed, *others], lr_or_lr_schedule=config.lr
+        )
+
+    def before_gradient_based_update(self, *, timesteps: dict[str, Any]) -> None:
+        for optimizer in self._named_optimizers.values():
+            for group in optimizer.param_groups:
+                group["lr"] = timesteps["learning_rate"]
+
+    def compute_loss_for_module(self, *, module_id, config, batch, fwd_out) -> torch.Tensor:
+        return nn.functional.smooth_l1_loss(fwd_out[Q_TAKEN], fwd_out[TD_TARGET])
+
+    def _uncompiled_update(self, batch: dict, **kwargs):
+        forward = self.module.forward_train(batch)
+        losses = self.compute_losses(fwd_out=forward, batch=batch)
+        (optimizer,) = self._named_optimizers.values()
+        optimizer.zero_grad(set_to_none=True)
+        sum(losses.values()).backward()
+        bound = self.config.grad_clip if self.config.grad_clip is not None else float("inf")
+        parameters = [p for group in optimizer.param_groups for p in group["params"]]
+        if torch.isfinite(nn.utils.clip_grad_norm_(parameters, bound)):
+            optimizer.step()
+        else:
+            self.skipped_updates += 1
+        self.updates += 1
+        if self.updates % self.config.learner_config_dict["target_update_frequency"] == 0:
+            for module in self.module.values():
+                module.unwrapped().sync_target_network()
+        self.losses += [loss.detach() for loss in losses.values()]
+        return forward, losses, {}
+
+    def after_gradient_based_update(self, *, timesteps: dict[str, Any]) -> None:
+        """Nothing: the target network was synced where updates are counted, the learning rate was set before."""
+
+    def take_losses(self) -> list[float]:
+        """The losses since the last call."""
+        losses, self.losses = torch.stack(self.losses).tolist() if self.losses else [], []
+        return losses
+
+    def get_state(self, *args, **kwargs) -> dict:
+        return {**super().get_state(*args, **kwargs), "updates": self.updates}
+
+    def set_state(self, state: dict) -> None:
+        super().set_state(state)
+        self.updates = state.get("updates", self.updates)
+
+
+class ActorLearnerDQN(DQN):
+    """DQN whose sampling and learning overlap.
+
+    The project's `Config` travels in `learner_config_dict["settings"]`, the dataset in `env_config["dataset"]`.
+    """
+
+    @classmethod
+    def get_default_config(cls) -> DQNConfig:
+        return DQNConfig(algo_class=cls)
+
+    def setup(self, config) -> None:
+        super().setup(config)
+        extra = config.learner_config_dict
+        self.settings: Config = extra["settings"]
+        training, learner = self.settings.rl_training.training, self.settings.learner
+        shape = tuple(self.settings.rl_training.state.shape)
+        by_reference = learner.replay == "reference"
+        self.replay = ReplayBuffer(training.replay_capacity, None if by_reference else shape)
+        self.renderer = None
+        if by_reference:
+            # Crops of twice the observation's side are still sharp when they are reduced to it.
+            side = shape[-1] * (2 if learner.augment else 1)
+            photos = config.env_config["dataset"].thumbnails(side)
+            self.renderer = ReplayRenderer(photos, shape[-1], learner.augment)
+        self.generator = np.random.default_rng(learner.seed)
+        self.env_steps = self.episodes_done = self.trained = self.dropped = self.scorer_calls = 0
+        self.finished_episodes: list[np.ndarray] = []
+        self.progress = 0.0
+        self._last_arrival = time.monotonic()
+
+    @property
+    def epsilon(self) -> float:
+        """Share of random actions now: it decays with every finished episode."""
+        training = self.settings.rl_training.training
+        return max(training.epsilon_end, training.epsilon_start * training.epsilon_decay**self.episodes_done)
+
+    @property
+    def samples_per_insert(self) -> float:
+        """Transitions trained for each transition sampled since learning started."""
+        started = self.replay.added - self.settings.learner.learning_starts
+        return self.trained / started if started > 0 else 0.0
+
+    def training_step(self, seconds: float = 1.0) -> None:
+        """Collect, learn and send weights for about `seconds`."""
+        until = time.monotonic() + seconds
+        while time.monotonic() < until:
+            due = self._updates_due()
+            arrived = self._collect(wait=0.0 if due else 0.1)
+            if due:
+                self._learn(min(due, self.settings.learner.updates_per_call))
+            if arrived and self.trained:
+                self._send_weights()
+
+    def _updates_due(self) -> int:
+        training, learner = self.settings.rl_training.training, self.settings.learner
+        owed = (self.replay.added - learner.learning_starts) * learner.samples_per_insert - self.trained
+        return max(0, int(owed // training.batch_size))
+
+    def _collect(self, wait: float) -> int:
+        """Take what runners have sent and ask those that are idle for more, unless learning is behind."""
+        group = self.env_runner_group
+        fragments: list[Fragment] = group.fetch_ready_async_reqs(tags="sample", timeout_seconds=wait)
+        fragments = [result[1] if isinstance(result, tuple) else result for result in fragments]
+        for fragment in fragments:
+            self.replay.add(fragment.transitions, fragment.frames)
+            self.env_steps += fragment.env_steps
+            self.episodes_done += len(fragment.episodes)
+            self.dropped += fragment.dropped
+            self.scorer_calls += fragment.scorer_calls
+            self.finished_episodes.append(fragment.episodes)
+            if len(fragment.transitions):
+                self._last_arrival = time.monotonic()
+        if time.monotonic() - self._last_arrival > 120:
+            raise ScoringError(
+                f"no scored episode has arrived for two minutes ({self.dropped} were dropped): is the juror alive?"
+            )
+        if self._updates_due() <= 2 * self.settings.learner.updates_per_call:
+            group.foreach_env_runner_async(func="sample", tag="sample", kwargs={"epsilon": self.epsilon})
+        return len(fragments)
+
+    def _learn(self, updates: int) -> None:
+        size = self.settings.rl_training.training.batch_size
+        rows = self.replay.sample(updates * size, self.generator)
+        batch = self.replay.transitions[rows]
+        if self.renderer is None:
+            observations, following = self.replay.observations(rows)
+        else:
+            observations, following = self.renderer(batch, self.generator)
+        columns = {
+            Columns.OBS: observations,
+            Columns.NEXT_OBS: following,
+            Columns.ACTIONS: batch["action"].astype(np.int64),
+            NEXT_ACTIONS: batch["next_action"].astype(np.int64),
+            Columns.REWARDS: batch["reward"],
+            SCORES: batch["score"],
+            NEXT_SCORES: batch["next_score"],
+            Columns.TERMINATEDS: batch["terminated"],
+        }
+        tensors = {name: torch.from_numpy(np.ascontiguousarray(column)) for name, column in columns.items()}
+        self.learner_group.update(
+            batch=MultiAgentBatch({DEFAULT_MODULE_ID: SampleBatch(tensors)}, len(rows)),
+            timesteps={"learning_rate": self.learning_rate},
+            num_epochs=1,
+            minibatch_size=size,
+        )
+        self.trained += len(rows)
+
+    @property
+    def learning_rate(self) -> float:
+        """The optimiser's learning rate now: constant, or linear to `learning_rate_end` over the training."""
+        start, end = self.settings.rl_training.training.learning_rate, self.settings.learner.learning_rate_end
+        return start if end is None else start + (end - start) * min(1.0, self.progress)
+
+    def network_weights(self) -> dict[str, np.ndarray]:
+        """A copy of the online network's tensors."""
+
+        def copy(learner: QLearner) -> dict[str, np.ndarray]:
+            network = learner.module[DEFAULT_MODULE_ID].unwrapped().network
+            return {name: tensor.cpu().numpy().copy() for name, tensor in network.state_dict().items()}
+
+        return self._first(self.learner_group.foreach_learner(copy))
+
+    def start_from(self, change: Callable[[QNetwork], None]) -> None:
+        """Change the online network before training, and let target network and runners follow."""
+
+        def apply(learner: QLearner) -> None:
+            module = learner.module[DEFAULT_MODULE_ID].unwrapped()
+            change(module.network)
+            module.sync_target_network()
+
+        self.learner_group.foreach_learner(apply)
+        self._send_weights()
+
+    def take_losses(self) -> list[float]:
+        """The losses of the updates since the last call."""
+        return self._first(self.learner_group.foreach_learner(lambda learner: learner.take_losses()))
+
+    @staticmethod
+    def _first(results) -> Any:
+        """What the first learner answered: all hold the same weights."""
+        return next(iter(results)).get()
+
+    def _send_weights(self) -> None:
+        self.env_runner_group.sync_weights(
+            from_worker_or_learner_group=self.learner_group, policies=[DEFAULT_MODULE_ID], inference_only=True
+        )
+
+    def take_episodes(self) -> np.ndarray:
+        """`EPISODE` records of the episodes that finished since the last call."""
+        taken, self.finished_episodes = self.finished_episodes, []
+        return np.concatenate(taken) if taken else np.zeros(0)

@@ -1,0 +1,81 @@
+"""The Q-network as an RLlib module: acting on rollout workers, learning beside the replay buffer."""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+import torch
+from ray.rllib.core.columns import Columns
+from ray.rllib.core.rl_module.apis import InferenceOnlyAPI, TargetNetworkAPI
+from ray.rllib.core.rl_module.torch import TorchRLModule
+from torch import Tensor
+
+from rl_aesthetics.networks import make_network
+
+Q_TAKEN, TD_TARGET = "q_taken", "td_target"
+NEXT_ACTIONS, SCORES, NEXT_SCORES = "next_actions", "scores", "next_scores"
+
+
+class QModule(TorchRLModule, InferenceOnlyAPI, TargetNetworkAPI):
+    """One of `rl_aesthetics.networks` with a target network.
+
+    `model_config` has `network` (its name), `actions`, `double_q`, `gamma` and `remember_next_action`: whether the next
+    action is the one that the behaviour policy preferred when it got there, which for the edit-scoring network saves
+    looking at every action's result again.
+    """
+
+    framework = "torch"
+
+    def setup(self) -> None:
+        model = self.model_config
+        self.network = make_network(model["network"], model["actions"], self.observation_space.shape[-1])
+        self.network.train(not self.inference_only)
+
+    def make_target_networks(self) -> None:
+        self._target_network = copy.deepcopy(self.network).requires_grad_(False).eval()
+
+    def sync_target_network(self) -> None:
+        """Copy the online network, its running statistics included."""
+        self._target_network.load_state_dict(self.network.state_dict())
+
+    def get_target_network_pairs(self):
+        return [(self.network, self._target_network)]
+
+    def get_non_inference_attributes(self) -> list[str]:
+        return ["_target_network"]
+
+    def forward_target(self, batch: dict[str, Any]) -> dict[str, Any]:
+        return {Columns.ACTION_DIST_INPUTS: self._target_network(batch[Columns.OBS])}
+
+    def _forward(self, batch: dict[str, Any], **kwargs) -> dict[str, Any]:
+        """Values of all actions, float32 `(B, A)`; the arg max is the greedy action."""
+        values_BA = self.network(batch[Columns.OBS])
+        return {Columns.ACTION_DIST_INPUTS: values_BA, Columns.ACTIONS: values_BA.argmax(1)}
+
+    def _forward_train(self, batch: dict[str, Any], **kwargs) -> dict[str, Any]:
+        """Values of the actions that were taken, and their targets, float32 `(B,)` each.
+
+        y = r + γ (1 − terminated) Q_target(s', a*), where a* is the arg max of the online network (double Q, arXiv
+        1509.06461), of the target network, or the remembered one. For networks whose values include the score of the
+        observation, Q = V − score, so y_V = r + score + γ (1 − terminated) (V_target(s', a*) − score').
+        """
+        with torch.no_grad():
+            next_B = self._next_values(batch)
+            reward_B = batch[Columns.REWARDS]
+            if self.network.values_include_score:
+                reward_B, next_B = reward_B + batch[SCORES], next_B - batch[NEXT_SCORES]
+            going_B = 1.0 - batch[Columns.TERMINATEDS].float()
+            target_B = reward_B + self.model_config["gamma"] * going_B * next_B
+        return {Q_TAKEN: self.network.taken(batch[Columns.OBS], batch[Columns.ACTIONS]), TD_TARGET: target_B}
+
+    def _next_values(self, batch: dict[str, Any]) -> Tensor:
+        following, target = batch[Columns.NEXT_OBS], self._target_network
+        if self.model_config["remember_next_action"]:
+            return target.taken(following, batch[NEXT_ACTIONS].clamp(min=0))
+        if not self.model_config["double_q"]:
+            return target(following).amax(1)
+        self.network.eval()  # choosing is no training: running statistics, and they stay as they are
+        chosen_B = self.network(following).argmax(1)
+        self.network.train()
+        return target.taken(following, chosen_B)

@@ -1,0 +1,175 @@
+"""Rollout workers: RLlib EnvRunner actors that run episodes and send back arrays."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from ray.rllib.core.columns import Columns
+from ray.rllib.env.single_agent_env_runner import SingleAgentEnvRunner
+
+from ray_cluster.replay import TRANSITION
+from rl_aesthetics.env import EpisodeSampler, ImageEditVectorEnv
+
+EPISODE = np.dtype(
+    [
+        ("steps", "<i4"),
+        ("episode_return", "<f4"),
+        ("degraded_score", "<f4"),
+        ("final_score", "<f4"),
+        ("original_score", "<f4"),
+        ("exact", "?"),
+    ]
+)
+"""What is known of a finished episode."""
+
+
+@dataclass
+class Fragment:
+    """What a rollout worker sends: complete episodes only.
+
+    Attributes:
+        transitions: `TRANSITION` records, episode after episode, each in order.
+        frames: the observation of each transition, uint8 `(T, 3, S, S)`, or None where replay renders them.
+        episodes: `EPISODE` records.
+        env_steps: steps taken since the last fragment, those of unfinished and dropped episodes included.
+        dropped: episodes thrown away because a score could not be had.
+        scorer_calls: calls of the scorer.
+        seconds: time it took.
+    """
+
+    transitions: np.ndarray
+    frames: np.ndarray | None
+    episodes: np.ndarray
+    env_steps: int
+    dropped: int
+    scorer_calls: int
+    seconds: float
+
+
+class RolloutWorker(SingleAgentEnvRunner):
+    """Runs an `ImageEditVectorEnv` with an epsilon-greedy policy.
+
+    RLlib starts, restarts, seeds and feeds it weights like any EnvRunner. Only the inner loop is our own: it keeps
+    columns in place of episode objects, so that nothing but the network, the transforms and the juror costs time.
+
+    `env_config` has `dataset`, `scorer`, `task`, `fresh_degradations`, `score_cache_size`, `store_frames`, `threads`.
+    """
+
+    def __repr__(self) -> str:
+        return f"RolloutWorker({self.worker_index}/{self.num_workers}, {self.num_envs} episodes)"
+
+    def make_env(self) -> None:
+        settings = self.config.env_config
+        torch.set_num_threads(settings["threads"])
+        dataset = settings["dataset"]
+        workers = max(1, self.num_workers)
+        sampler = EpisodeSampler(
+            dataset.start_states(),
+            fresh=settings["fresh_degradations"],
+            shard=(max(0, (self.worker_index or 0) - 1) % workers, workers),
+        )
+        self.env = ImageEditVectorEnv(
+            dataset,
+            settings["scorer"],
+            settings["task"],
+            num_envs=self.config.num_envs_per_env_runner,
+            sampler=sampler,
+            cache_size=settings["score_cache_size"],
+        )
+        self.num_envs = self.env.num_envs
+        self._needs_initial_reset = True
+
+    def sample(self, *, epsilon: float, vector_steps: int | None = None, **kwargs) -> Fragment:
+        """Take `vector_steps` steps (the configured fragment length if left out) in every episode.
+
+        Args:
+            epsilon: share of random actions.
+        """
+        started, environment = time.perf_counter(), self.env
+        if self._needs_initial_reset:
+            self._observations, _ = environment.reset(seed=self._seed)
+            self._generator = np.random.default_rng(self._seed)
+            self._resetting = np.zeros(self.num_envs, bool)
+            self._records: list[list[np.void]] = [[] for _ in range(self.num_envs)]
+            self._frames: list[list[np.ndarray]] = [[] for _ in range(self.num_envs)]
+            self._needs_initial_reset = False
+        calls, dropped = environment.scores.calls, environment.dropped_episodes
+        done_records: list[np.void] = []
+        done_frames: list[np.ndarray] = []
+        episodes: list[tuple] = []
+        env_steps = 0
+        for _ in range(vector_steps or self.config.get_rollout_fragment_length(self.worker_index)):
+            env_steps += int((~self._resetting).sum())
+            self._step(epsilon, done_records, done_frames, episodes)
+        self.num_env_steps_sampled_lifetime += env_steps
+        store_frames = self.config.env_config["store_frames"]
+        shape = (0, *environment.single_observation_space.shape)
+        return Fragment(
+            transitions=np.array(done_records, TRANSITION),
+            frames=(np.stack(done_frames) if done_frames else np.zeros(shape, np.uint8)) if store_frames else None,
+            episodes=np.array(episodes, EPISODE),
+            env_steps=env_steps,
+            dropped=environment.dropped_episodes - dropped,
+            scorer_calls=environment.scores.calls - calls,
+            seconds=time.perf_counter() - started,
+        )
+
+    def _step(self, epsilon: float, done_records: list, done_frames: list, episodes: list) -> None:
+        observations, resetting = self._observations, self._resetting
+        with torch.inference_mode():
+            greedy = self.module.forward_inference({Columns.OBS: torch.from_numpy(observations)})[Columns.ACTIONS]
+        greedy = greedy.numpy()
+        explore = self._generator.random(self.num_envs) < epsilon
+        actions = np.where(explore, self._generator.integers(0, len(self.env.space), self.num_envs), greedy)
+        self._observations, rewards, terminated, dropped, info = self.env.step(actions)
+        records = np.empty(self.num_envs, TRANSITION)
+        for name, column in (
+            ("photo", info["photo"]),
+            ("state", info["previous_state"]),
+            ("next_state", info["state"]),
+            ("action", actions),
+            ("next_action", -1),
+            ("reward", rewards),
+            ("score", info["previous_score"]),
+            ("next_score", info["score"]),
+            ("terminated", terminated),
+        ):
+            records[name] = column
+        for k in range(self.num_envs):
+            mine = self._records[k]
+            if resetting[k]:
+                continue
+            if dropped[k]:
+                self._records[k], self._frames[k] = [], []
+                continue
+            if mine:
+                mine[-1]["next_action"] = greedy[k]
+            mine.append(records[k])
+            if self.config.env_config["store_frames"]:
+                self._frames[k].append(observations[k])
+            if terminated[k]:
+                episodes.append(
+                    (
+                        len(mine),
+                        sum(float(record["reward"]) for record in mine),
+                        info["degraded_score"][k],
+                        info["score"][k],
+                        info["original_score"][k],
+                        info["exact"][k],
+                    )
+                )
+                done_records += mine
+                done_frames += self._frames[k]
+                self._records[k], self._frames[k] = [], []
+        self._resetting = terminated | dropped
+
+    def get_metrics(self) -> dict:
+        """RLlib's own; ours travel in the fragments."""
+        return self.metrics.reduce()
+
+    def stop(self) -> None:
+        if self.env is not None:  # the driver's own runner has no environment
+            self.env.close()

@@ -1,0 +1,360 @@
+"""Training: a dataset in, an agent out.
+
+    rl-aesthetics train --config configs/tuned.yaml dataset=runs/data output=runs/train
+
+Leaves in the output folder `agent.safetensors` (the best by validation), `checkpoints/`, `config.yaml` (the effective
+configuration) and `metrics.jsonl`. It deliberately leaves out resuming a replay buffer.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import ray
+import torch
+from ray.rllib.algorithms.algorithm_config import AlgorithmConfig
+from ray.rllib.core.rl_module.rl_module import RLModuleSpec
+
+from juror_service.pocket_network import load_pocket_network
+from ray_cluster.juror_actor import start_jurors
+from ray_cluster.learner import ActorLearnerDQN, QLearner
+from ray_cluster.rl_module import QModule
+from ray_cluster.rollout import RolloutWorker
+from ray_cluster.topology import VALIDATION_CPUS, Topology, plan
+from ray_cluster.tracking import Tracker
+from rl_aesthetics.agent import AgentDescription, DQNAgent
+from rl_aesthetics.config import Config, to_yaml
+from rl_aesthetics.dataset import RLDataset
+from rl_aesthetics.env import Task
+from rl_aesthetics.errors import UserError
+from rl_aesthetics.evaluate import Evaluation
+from rl_aesthetics.rewards import ScoreDifference, Success
+from rl_aesthetics.scoring import Scorer
+from rl_aesthetics.transforms import action_names
+
+AGENT_FILE, METRICS_FILE, CHECKPOINTS = "agent.safetensors", "metrics.jsonl", "checkpoints"
+Report = Callable[[dict[str, float]], None]
+
+
+@dataclass
+class TrainReport:
+    """What training leaves.
+
+    Attributes:
+        agent: the best agent's file.
+        metrics: of the epoch that it comes from.
+        epochs, env_steps, seconds: how much was done, how long it took.
+        history: the metrics of every epoch, in order.
+    """
+
+    agent: Path
+    metrics: dict[str, float]
+    epochs: int = 0
+    env_steps: int = 0
+    seconds: float = 0.0
+    history: list[dict[str, float]] = field(default_factory=list)
+
+
+def task_of(config: Config) -> Task:
+    """The episode that a configuration describes."""
+    settings = config.rl_training
+    return Task(
+        actions=action_names(settings.action_space.transforms, settings.action_space.add_stop_action),
+        max_steps=settings.training.max_steps_per_episode,
+        reward=ScoreDifference(settings.reward.step_penalty, settings.reward.terminal_bonus),
+        observation_size=settings.state.shape[-1],
+    )
+
+
+def init_ray(config: Config) -> None:
+    """Connect to the configured cluster, to the one that a submitted job runs in, or start one here."""
+    if ray.is_initialized():
+        return
+    address = config.ray.address or os.environ.get("RAY_ADDRESS")
+    if address:
+        try:
+            ray.init(address=address, log_to_driver=False)
+        except (ConnectionError, ValueError, RuntimeError) as error:
+            raise UserError(f"cannot join the Ray cluster at {address}: {str(error).splitlines()[0]}") from None
+        return
+    ray.init(
+        num_cpus=config.ray.num_cpus or max(2, os.cpu_count() or 1),
+        include_dashboard=config.ray.dashboard,
+        log_to_driver=False,
+        configure_logging=False,
+    )
+
+
+@ray.remote(num_cpus=VALIDATION_CPUS)
+class ValidationWorker:
+    """Runs the validation split greedily, beside training."""
+
+    def __init__(self, dataset: RLDataset, scorer: Scorer, task: Task, description: AgentDescription):
+        torch.set_num_threads(1)
+        self.evaluation = Evaluation(dataset, scorer, task)
+        self.agent = DQNAgent(description)
+
+    def __repr__(self) -> str:
+        return "ValidationWorker"
+
+    def run(self, weights: dict[str, np.ndarray]) -> dict[str, float]:
+        self.agent.network.load_state_dict({name: torch.from_numpy(value) for name, value in weights.items()})
+        episodes = self.evaluation.run(lambda observations, photos, states: self.agent.act(observations))
+        success: Success = episodes.success()
+        return {
+            "val_avg_reward": float(episodes.returns_N.mean()),
+            "val_avg_improvement": float((episodes.final_N - episodes.degraded_N).mean()),
+            "val_success_rate": success.improved,
+            "val_recovered": success.recovered,
+            "val_exact": success.exact,
+            "val_avg_steps": float(episodes.steps_N.mean()),
+        }
+
+
+class Training:
+    """One run, from a checked configuration to a `TrainReport`."""
+
+    def __init__(self, config: Config, report: Report = lambda metrics: None, overwrite: bool = False):
+        self.config, self.report = config, report
+        if config.dataset is None:
+            raise UserError("no dataset: add dataset=DIR, a folder that `rl-aesthetics generate` wrote")
+        self.dataset, self.validation_set = RLDataset(config.dataset, "train"), RLDataset(config.dataset, "val")
+        self.task = task_of(config)
+        for dataset in (self.dataset, self.validation_set):
+            try:
+                dataset.start_states()
+            except ValueError as error:
+                raise UserError(f"{config.dataset} cannot be trained on: {error}") from None
+        self.output = _prepare(config.output, overwrite)
+        self.history: list[dict[str, float]] = []
+        self.best: tuple[float, ...] | None = None
+        self.best_metrics: dict[str, float] = {}
+
+    def run(self) -> TrainReport:
+        """Train.
+
+        Raises:
+            UserError: the configuration does not fit the cluster or the dataset.
+            ScoringError: no score could be had for minutes.
+        """
+        config, started = self.config, time.monotonic()
+        init_ray(config)
+        resources = ray.cluster_resources()
+        self.topology = plan(config, resources.get("CPU", 0), resources.get("GPU", 0))
+        scorer = start_jurors(
+            config.juror.name,
+            config.juror.options,
+            replicas=self.topology.jurors,
+            num_cpus=self.topology.cpus_per_juror,
+            num_gpus=self.topology.gpus_per_juror,
+        )
+        description = AgentDescription(
+            network=config.learner.network,
+            actions=self.task.actions,
+            observation_shape=tuple(config.rl_training.state.shape),
+            max_steps=self.task.max_steps,
+            juror=scorer.fingerprint,
+            config=config.model_dump(mode="json"),
+        )
+        (self.output / "config.yaml").write_text(to_yaml(config))
+        torch.set_num_threads(self.topology.learner_threads)
+        with Tracker(config.mlflow, config, spool=self.output) as tracker:
+            tracker.set_tags({"dataset": self.dataset.fingerprint, "juror": scorer.fingerprint})
+            tracker.log_artifact(self.output / "config.yaml")
+            self.algorithm = build_algorithm(config, self.dataset, scorer, self.task, self.topology)
+            self.validator = ValidationWorker.remote(self.validation_set, scorer, self.task, description)
+            try:
+                self._epochs(tracker, description)
+            finally:
+                self.algorithm.stop()
+                ray.kill(self.validator)
+                for actor in scorer.actors:
+                    ray.kill(actor)
+            tracker.log_artifact(self.output / AGENT_FILE)
+        return TrainReport(
+            agent=self.output / AGENT_FILE,
+            metrics=self.best_metrics,
+            epochs=len(self.history),
+            env_steps=self.algorithm.env_steps,
+            seconds=time.monotonic() - started,
+            history=self.history,
+        )
+
+    def _epochs(self, tracker: Tracker, description: AgentDescription) -> None:
+        config, algorithm = self.config, self.algorithm
+        training, learner = config.rl_training.training, config.learner
+        started, validating = time.monotonic(), []
+        for epoch in range(training.num_epochs):
+            began, before = time.monotonic(), (algorithm.env_steps, algorithm.trained, algorithm.scorer_calls)
+            while algorithm.episodes_done < (epoch + 1) * len(self.dataset):
+                algorithm.progress = self._progress(started)
+                algorithm.train()
+                if learner.max_minutes and time.monotonic() - started > 60 * learner.max_minutes:
+                    break
+            out_of_time = learner.max_minutes and time.monotonic() - started > 60 * learner.max_minutes
+            last = epoch + 1 == training.num_epochs or out_of_time
+            elapsed = time.monotonic() - began
+            metrics = self._training_metrics(elapsed, before) | {
+                "epoch": epoch + 1,
+                "seconds": time.monotonic() - started,
+            }
+            metrics["step"] = algorithm.env_steps
+            if last or (epoch + 1) % training.validation_frequency == 0:
+                weights = algorithm.network_weights()
+                validating.append((self.validator.run.remote(weights), weights, metrics))
+            else:
+                self._record(metrics, tracker)
+            while validating and (last or ray.wait([validating[0][0]], timeout=0)[0]):
+                pending, weights, validated = validating.pop(0)
+                self._record(validated | ray.get(pending), tracker, weights, description)
+            if last:
+                break
+
+    def _progress(self, started: float) -> float:
+        """How much of the training is done, in [0, 1]: by epochs or by time, whichever is further."""
+        training, limit = self.config.rl_training.training, self.config.learner.max_minutes
+        done = self.algorithm.episodes_done / (training.num_epochs * len(self.dataset))
+        return min(1.0, max(done, (time.monotonic() - started) / (60 * limit) if limit else 0.0))
+
+    def _training_metrics(self, seconds: float, before: tuple[int, int, int]) -> dict[str, float]:
+        algorithm, episodes = self.algorithm, self.algorithm.take_episodes()
+        losses = algorithm.take_losses()
+        steps = algorithm.env_steps - before[0]
+        metrics = {
+            "epsilon": algorithm.epsilon,
+            "samples_per_insert": algorithm.samples_per_insert,
+            "replay_size": len(algorithm.replay),
+            "dropped_episodes": algorithm.dropped,
+            "perf_env_steps_per_s": steps / seconds,
+            "perf_trained_per_s": (algorithm.trained - before[1]) / seconds,
+            "perf_juror_calls_per_step": (algorithm.scorer_calls - before[2]) / max(1, steps),
+        }
+        if len(episodes):
+            metrics |= {
+                "train_avg_reward": float(episodes["episode_return"].mean()),
+                "train_success_rate": float((episodes["final_score"] > episodes["degraded_score"]).mean()),
+                "train_avg_steps": float(episodes["steps"].mean()),
+            }
+        if losses:
+            metrics["train_avg_loss"] = float(np.mean(losses))
+        return metrics
+
+    def _record(
+        self,
+        metrics: dict[str, float],
+        tracker: Tracker,
+        weights: dict[str, np.ndarray] | None = None,
+        description: AgentDescription | None = None,
+    ) -> None:
+        """Report an epoch; save a checkpoint if it was validated, and the agent if it is the best so far."""
+        self.history.append(metrics)
+        with (self.output / METRICS_FILE).open("a") as file:
+            file.write(json.dumps(metrics) + "\n")
+        tracker.log_metrics(
+            {name: value for name, value in metrics.items() if name not in ("step", "epoch")}, step=int(metrics["step"])
+        )
+        if weights is not None:
+            agent = DQNAgent(AgentDescription(**{**vars(description), "training": metrics}))
+            agent.network.load_state_dict({name: torch.from_numpy(value) for name, value in weights.items()})
+            checkpoint = self.output / CHECKPOINTS / f"epoch_{int(metrics['epoch']):04d}.safetensors"
+            agent.save(checkpoint)
+            for old in sorted(checkpoint.parent.glob("epoch_*.safetensors"))[: -self.config.learner.keep_checkpoints]:
+                old.unlink()
+            # Exactness breaks ties of the success rate, and the reward breaks ties of both.
+            rank = (metrics["val_success_rate"], metrics["val_exact"], metrics["val_avg_reward"])
+            if self.best is None or rank > self.best:
+                self.best, self.best_metrics = rank, metrics
+                agent.save(self.output / AGENT_FILE)
+        self.report(metrics)
+
+
+def build_algorithm(
+    config: Config, dataset: RLDataset, scorer: Scorer, task: Task, topology: Topology
+) -> ActorLearnerDQN:
+    """Build the RLlib algorithm: rollout workers as actors, learner and replay buffer in this process."""
+    training, learner = config.rl_training.training, config.learner
+    observation_space, action_space = task.spaces()
+    algorithm_config: AlgorithmConfig = (
+        ActorLearnerDQN.get_default_config()
+        .framework("torch")
+        .debugging(seed=learner.seed, log_level="ERROR")
+        .environment(
+            env="rl_aesthetics/ImageEdit-v0",
+            observation_space=observation_space,
+            action_space=action_space,
+            env_config={
+                "dataset": dataset,
+                "scorer": scorer,
+                "task": task,
+                "fresh_degradations": learner.fresh_degradations,
+                "score_cache_size": config.juror.score_cache_size,
+                "store_frames": learner.replay == "frames",
+                "threads": max(1, int(topology.cpus_per_rollout_worker)),
+            },
+        )
+        .env_runners(
+            env_runner_cls=RolloutWorker,
+            num_env_runners=topology.rollout_workers,
+            num_envs_per_env_runner=training.dataloader_batch_size,
+            num_cpus_per_env_runner=topology.cpus_per_rollout_worker,
+            rollout_fragment_length=config.ray.rollout_fragment_length,
+        )
+        .fault_tolerance(restart_failed_env_runners=True)
+        .learners(num_learners=0, num_gpus_per_learner=topology.gpus_learner)
+        .training(
+            learner_class=QLearner,
+            lr=training.learning_rate,
+            grad_clip=learner.grad_clip,
+            train_batch_size_per_learner=training.batch_size,
+            double_q=learner.double_q,
+            num_steps_sampled_before_learning_starts=learner.learning_starts,
+            learner_config_dict={
+                "settings": config,
+                "weight_decay": learner.weight_decay,
+                "target_update_frequency": training.target_update_frequency,
+            },
+        )
+        .rl_module(
+            rl_module_spec=RLModuleSpec(
+                module_class=QModule,
+                model_config={
+                    "network": learner.network,
+                    "actions": task.actions,
+                    "double_q": learner.double_q,
+                    "gamma": training.gamma,
+                    "remember_next_action": learner.remember_next_action,
+                },
+            )
+        )
+        .reporting(
+            min_time_s_per_iteration=0, min_sample_timesteps_per_iteration=0, min_train_timesteps_per_iteration=0
+        )
+    )
+    algorithm: ActorLearnerDQN = algorithm_config.build_algo()
+    if learner.warm_start:
+        juror = load_pocket_network()
+        algorithm.start_from(lambda network: network.start_from_trunk(juror.trunk))
+    return algorithm
+
+
+def _prepare(folder: Path, overwrite: bool) -> Path:
+    """Make the output folder, and empty it of an earlier training if that was asked for."""
+    ours = [folder / AGENT_FILE, folder / METRICS_FILE, folder / CHECKPOINTS]
+    earlier = [path for path in ours if path.exists()]
+    if earlier and not overwrite:
+        raise UserError(f"{earlier[0]} is there from an earlier training: choose another output or pass --overwrite")
+    try:
+        for path in earlier:
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
+        (folder / CHECKPOINTS).mkdir(parents=True)
+        (folder / METRICS_FILE).touch()
+    except OSError as error:
+        raise UserError(f"cannot write to {folder}: {error.strerror}") from None
+    return folder
