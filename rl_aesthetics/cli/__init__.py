@@ -10,7 +10,7 @@ import sys
 import typer
 from rich.console import Console
 
-from rl_aesthetics.errors import UserError
+from rl_aesthetics.errors import ScoringError, UserError
 
 app = typer.Typer(
     name="rl-aesthetics",
@@ -22,18 +22,21 @@ app = typer.Typer(
 
 
 def _register() -> None:
-    from rl_aesthetics.cli import agent, data, juror, training  # noqa: F401 - each adds its commands to `app`
+    from rl_aesthetics.cli import agent, data, demo, juror, tracking, training  # noqa: F401 - they add commands
 
     app.add_typer(juror.app, name="juror")
 
 
 def main() -> None:
-    """Run the command line. A user's mistake prints one line and exits with code 2; Ctrl-C exits with 130."""
+    """Run the command line.
+
+    A user's mistake prints one line and exits with code 2, a juror that gives no scores exits with 1, Ctrl-C with 130.
+    """
     _register()
     try:
         app()
-    except UserError as error:
+    except (UserError, ScoringError) as error:
         Console(stderr=True, soft_wrap=True).print(f"error: {error}", style="red", markup=False, highlight=False)
-        sys.exit(2)
+        sys.exit(2 if isinstance(error, UserError) else 1)
     except KeyboardInterrupt:
         sys.exit(130)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
 PLAIN_INTERVAL_S = 10.0
 
@@ -66,3 +66,31 @@ class EpochProgress:
         elif time.monotonic() - self._printed >= PLAIN_INTERVAL_S or metrics["epoch"] == self.epochs:
             self._printed = time.monotonic()
             self.console.print(f"epoch {metrics['epoch']:.0f}/{self.epochs}  {metrics['seconds']:.0f} s  {line}")
+
+
+class PartsProgress:
+    """Parts of a piece of work, done and in all; called with what is being done and the two numbers."""
+
+    def __init__(self, console: Console):
+        self.console = console
+        self.bar = Progress(console=console, transient=True) if console.is_terminal else None
+        self.tasks: dict[str, TaskID] = {}
+        self._printed = time.monotonic()
+
+    def __enter__(self) -> PartsProgress:
+        if self.bar:
+            self.bar.start()
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        if self.bar:
+            self.bar.stop()
+
+    def __call__(self, what: str, done: int, of: int) -> None:
+        if self.bar:
+            if what not in self.tasks:
+                self.tasks[what] = self.bar.add_task(what, total=of)
+            self.bar.update(self.tasks[what], completed=done, total=of)
+        elif time.monotonic() - self._printed >= PLAIN_INTERVAL_S:
+            self._printed = time.monotonic()
+            self.console.print(f"{what}: {done} of {of}")

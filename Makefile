@@ -1,0 +1,43 @@
+# make demo   from sample photos to a trained agent to edited photos, in under ten minutes after the install
+# make test   ruff and the whole test suite
+
+PYTHON ?= python3
+BIN := .venv/bin
+
+.PHONY: demo test install constraints clean
+
+demo: .venv/.samples
+	$(BIN)/rl-aesthetics demo
+
+test: .venv/.test
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/python -m pytest
+
+install: .venv/.samples
+
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 10) <= sys.version_info < (3, 13))' || \
+		{ echo "error: $(PYTHON) is not Python 3.10 to 3.12; name one: make PYTHON=python3.12 …" >&2; exit 2; }
+	$(PYTHON) -m venv .venv
+
+.venv/.samples: $(BIN)/python pyproject.toml constraints.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[samples]'
+	@touch $@
+
+.venv/.test: $(BIN)/python pyproject.toml constraints.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[test]'
+	@touch $@
+
+# The versions that were tested, for every supported Python; needs uv. torch is one version in any build, so its own
+# dependencies, which differ between builds, are left to it.
+TORCH := torch==2.13.0
+constraints:
+	echo "$(TORCH)" > .torch.in
+	uv pip compile --quiet --universal --python-version 3.10 --all-extras --no-emit-index-url --no-annotate --no-header \
+		--constraint .torch.in pyproject.toml | grep -Ev '^(torch|triton|nvidia-|cuda-)' > constraints.txt
+	echo "$(TORCH)" >> constraints.txt
+	rm .torch.in
+
+clean:
+	rm -rf .venv runs .pytest_cache .ruff_cache .hypothesis *.egg-info
