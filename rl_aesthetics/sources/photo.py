@@ -7,6 +7,7 @@ import math
 import warnings
 from pathlib import Path
 
+import cv2
 import numpy as np
 from PIL import Image, ImageCms, ImageOps
 
@@ -121,13 +122,29 @@ def _to_rgb(path: str | Path, image: Image.Image) -> Image.Image:
     return image.convert("RGB")
 
 
-def fit(width: int, height: int, max_size: int) -> tuple[int, int]:
-    """The even `(width, height)` of a photo in a dataset: longer side at most `max_size`, never enlarged.
+def prepare_photo(photo_HWC: np.ndarray, max_size: int, path: str | Path = "") -> np.ndarray:
+    """Make a photo what a dataset holds: longer side at most `max_size`, even sides, never enlarged.
 
-    An odd side loses one row or column, because half shifts of it would not undo themselves.
+    Args:
+        photo_HWC: uint8 `(H, W, 3)` BGR.
+        path: for the error.
+
+    Raises:
+        PhotoError: it is too small, too narrow, or has no colour.
     """
-    scale = min(1.0, max_size / max(width, height))
-    return tuple(max(1, round(side * scale)) // 2 * 2 for side in (width, height))
+    height, width = photo_HWC.shape[:2]
+    scale = min(1.0, max_size / max(height, width))
+    scaled = (max(1, round(width * scale)), max(1, round(height * scale)))
+    if min(height, width) < MIN_SIDE:
+        raise PhotoError(path, f"too small: {width}×{height} pixels, the shorter side needs {MIN_SIDE}")
+    if min(scaled) < MIN_SIDE:
+        raise PhotoError(path, f"too narrow: {scaled[0]}×{scaled[1]} at the dataset's size, {MIN_SIDE} is the least")
+    if scaled != (width, height):
+        photo_HWC = cv2.resize(photo_HWC, scaled, interpolation=cv2.INTER_AREA)
+    if is_grey(photo_HWC):
+        raise PhotoError(path, "grey only: swapping its channels would change nothing")
+    # Half shifts of an odd side would not undo themselves: one row or column goes.
+    return np.ascontiguousarray(photo_HWC[: scaled[1] // 2 * 2, : scaled[0] // 2 * 2])
 
 
 def is_grey(photo_HWC: np.ndarray) -> bool:
