@@ -1,22 +1,41 @@
-"""How well a policy edits photos it has not seen: greedy episodes, baselines, and the best that could be had."""
+"""How well a policy edits photos it has not seen: greedy episodes, baselines, and the best that could be had.
+
+`Evaluation` tries any policy on a split, which is what validation during training does; `evaluate` puts an agent beside
+the baselines and writes the report.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
 
 import numpy as np
 
+from rl_aesthetics import report
+from rl_aesthetics.agent import DQNAgent
+from rl_aesthetics.config import Reward
 from rl_aesthetics.dataset import RLDataset
+from rl_aesthetics.degrade import is_reversible
 from rl_aesthetics.env import PhotoScores, Task
-from rl_aesthetics.errors import ScoringError
-from rl_aesthetics.rewards import Success
+from rl_aesthetics.errors import ScoringError, UserError
+from rl_aesthetics.rewards import ScoreDifference, Success
 from rl_aesthetics.scoring import Scorer
 from rl_aesthetics.transforms import algebra
 from rl_aesthetics.transforms.space import EditSpace, View
 
 Policy = Callable[[np.ndarray, np.ndarray, np.ndarray], np.ndarray]
 """(observations uint8 `(B, 3, S, S)`, photos `(B,)`, edit states `(B,)`) to actions `(B,)`."""
+
+MAX_ENDS = 4096
+"""Ends of an episode that the exhaustive search tries at most. All 3,072 edit states fit; edits that lose information
+have no normal form, so their sequences may be too many, and each is rendered at the photo's full size."""
+
+RANDOM_SEEDS = 5
+"""Runs of the random baseline, whose numbers are averaged."""
+
+_RECENT_PHOTOS = 64  # full-size photos kept while edits that lose information are rendered, about 28 MB at 384 px
 
 
 @dataclass
@@ -50,8 +69,35 @@ class Episodes:
         """Whether the result is the original, pixel for pixel."""
         return self.finals_N == algebra.ORIGINAL
 
+    def of(self, rows: np.ndarray) -> Episodes:
+        """Some of the episodes, by their places."""
+        return Episodes(
+            self.starts_N[rows],
+            self.finals_N[rows],
+            [self.actions[row] for row in rows],
+            self.degraded_N[rows],
+            self.final_N[rows],
+            self.original_N[rows],
+            self.returns_N[rows],
+            None if self.best_N is None else self.best_N[rows],
+        )
+
     def success(self) -> Success:
+        """The four numbers."""
         return Success.of(self.degraded_N, self.final_N, self.original_N, self.exact_N, self.best_N)
+
+
+@dataclass(frozen=True)
+class Ends:
+    """Where the episodes that begin in one state can end, nearest first.
+
+    Attributes:
+        states_K: edit states.
+        actions_KT: the actions that lead to each, by a shortest way; −1 after the last.
+    """
+
+    states_K: np.ndarray
+    actions_KT: np.ndarray
 
 
 class Evaluation:
@@ -61,15 +107,25 @@ class Evaluation:
 
     Raises:
         ScoringError: where a score could not be had; an evaluation with holes would not be one.
+        UserError: the split holds degradations that cannot be undone, and so have no edit state to begin in.
     """
 
     def __init__(self, dataset: RLDataset, scorer: Scorer, task: Task, batch_size: int = 64):
+        if one_way := {r.transformation for r in dataset.records if not is_reversible(r.sequence)}:
+            raise UserError(
+                f"{dataset.root or 'the dataset'} ({dataset.split}): what {', '.join(sorted(one_way))} did to a photo "
+                "cannot be undone by edits; generate a dataset with reversible transformations"
+            )
         self.dataset, self.task, self.batch_size = dataset, task, batch_size
         self.space = EditSpace(task.actions)
-        self.view = View(self.space, dataset.thumbnails(task.observation_size), dataset.original)
+        photo = lru_cache(_RECENT_PHOTOS)(dataset.original)
+        self.view = View(self.space, dataset.thumbnails(task.observation_size), photo)
         same = scorer.size == task.observation_size
-        juror_view = self.view if same else View(self.space, dataset.thumbnails(scorer.size), dataset.original)
-        self._scores = PhotoScores(scorer, juror_view, cache_size=max(1 << 20, 4096 * len(dataset)))
+        juror_view = self.view if same else View(self.space, dataset.thumbnails(scorer.size), photo)
+        # Enough for every state of the search, 256 MB at most.
+        self._scores = PhotoScores(scorer, juror_view, cache_size=min(max(1 << 20, 4096 * len(dataset)), 1 << 24))
+        self._ends: dict[int, Ends | None] = {}
+        self._best_ends: list[tuple[int, np.ndarray]] | None = None
         self.starts_N = dataset.start_states()
         self.photos_N = np.arange(len(dataset))
 
@@ -106,26 +162,62 @@ class Evaluation:
         returns = reward(degraded, final, original, True) - (steps - 1) * getattr(reward, "step_penalty", 0.0)
         return Episodes(self.starts_N, finals_N, actions, degraded, final, original, returns)
 
-    def best_scores(self, progress: Callable[[int, int], None] | None = None) -> np.ndarray:
-        """The best score reachable from each degraded photo within the step limit, float32 `(N,)`; exhaustive.
+    def best_scores(self, progress: Callable[[int, int], None] | None = None) -> np.ndarray | None:
+        """The best score with which an episode of each photo could have ended, float32 `(N,)`; exhaustive.
 
         Only edit states count, so five edits of 14 lead to at most 1,797 images a photo and not to half a million.
-        """
-        best = np.empty(len(self.photos_N), np.float32)
-        for photo in self.photos_N:
-            reached = self._reachable(int(self.starts_N[photo]))
-            best[photo] = self.scores(np.full(len(reached), photo), reached).max()
-            if progress:
-                progress(int(photo) + 1, len(self.photos_N))
-        return best
+        Without STOP an episode goes on to the step limit, so only what takes exactly that many edits counts.
 
-    def _reachable(self, start: int) -> np.ndarray:
-        reached = frontier = np.array([start])
-        for _ in range(self.task.max_steps):
-            following = np.unique(self.space.after(frontier[:, None], np.arange(len(self.space.edits))))
-            frontier = np.setdiff1d(following, reached)
-            reached = np.concatenate([reached, frontier])
-        return reached
+        Args:
+            progress: told the number of photos done, and of all.
+
+        Returns:
+            None where some photo has more than `MAX_ENDS` ends, which happens only with edits that lose information.
+        """
+        best_N = np.empty(len(self.photos_N), np.float32)
+        found: list[tuple[int, np.ndarray]] = []
+        for photo, start in enumerate(self.starts_N.tolist()):
+            ends = self.ends(start)
+            if ends is None:
+                return None
+            scores_K = self.scores(np.full(len(ends.states_K), photo), ends.states_K)
+            best = int(scores_K.argmax())  # the nearest of equally good ones
+            best_N[photo] = scores_K[best]
+            found.append((int(ends.states_K[best]), ends.actions_KT[best]))
+            if progress:
+                progress(photo + 1, len(self.photos_N))
+        self._best_ends = found
+        return best_N
+
+    def ends(self, start: int) -> Ends | None:
+        """Where episodes that begin in `start` can end; None if in more than `MAX_ENDS` states."""
+        if self.space.reversible:  # the same ways lead from everywhere, since edits act on states from the right
+            if algebra.ORIGINAL not in self._ends:
+                self._ends[algebra.ORIGINAL] = self._search(algebra.ORIGINAL)
+            from_original = self._ends[algebra.ORIGINAL]
+            return Ends(algebra.compose(start, from_original.states_K), from_original.actions_KT)
+        if start not in self._ends:
+            self._ends[start] = self._search(start)
+        return self._ends[start]
+
+    def _search(self, start: int) -> Ends | None:
+        steps, edits = self.task.max_steps, len(self.space.edits)
+        states_K, actions_KT = np.array([start]), np.full((1, steps), -1, np.int16)
+        frontier, ways = states_K, actions_KT
+        for step in range(steps):
+            following = self.space.after(frontier[:, None], np.arange(edits)).ravel()
+            following, first = np.unique(following, return_index=True)
+            ways = ways[first // edits]
+            ways[:, step] = first % edits
+            if self.space.stop is None:
+                states_K, actions_KT = frontier, ways = following, ways
+            else:
+                new = ~np.isin(following, states_K)
+                frontier, ways = following[new], ways[new]
+                states_K, actions_KT = np.concatenate([states_K, frontier]), np.concatenate([actions_KT, ways])
+            if len(states_K) > MAX_ENDS:
+                return None
+        return Ends(states_K, actions_KT)
 
     def random_policy(self, seed: int = 0) -> Policy:
         """Every action equally often."""
@@ -150,3 +242,138 @@ class Evaluation:
             return scores_BA.argmax(1)
 
         return choose
+
+    def oracle_policy(self) -> Policy:
+        """The shortest way to the best end that exhaustive search found; `best_scores` comes first.
+
+        Raises:
+            ValueError: `best_scores` was not called, or found too many ends to try.
+        """
+        if self._best_ends is None:
+            raise ValueError("best_scores has not found the best ends")
+        ways = [
+            iter([*actions_T[actions_T >= 0].tolist(), *([] if self.space.stop is None else [self.space.stop])])
+            for _, actions_T in self._best_ends
+        ]
+        return lambda observations, photos, states: np.array([next(ways[photo]) for photo in photos.tolist()])
+
+
+def agent_policy(agent: DQNAgent) -> Policy:
+    """What the agent does: greedy, epsilon 0."""
+    return lambda observations, photos, states: agent.act(observations)
+
+
+def task_of(agent: DQNAgent, max_steps: int | None = None) -> Task:
+    """The task that an agent was trained for: its actions, observations, step limit and reward.
+
+    Args:
+        max_steps: another step limit.
+
+    Raises:
+        UserError: a step limit below 1.
+    """
+    if max_steps is not None and max_steps < 1:
+        raise UserError(f"an episode needs at least 1 step, got {max_steps}")
+    described = agent.description
+    reward = Reward.model_validate(described.config.get("rl_training", {}).get("reward", {}))
+    return Task(
+        actions=described.actions,
+        max_steps=max_steps or described.max_steps,
+        reward=ScoreDifference(reward.step_penalty, reward.terminal_bonus),
+        observation_size=agent.size,
+    )
+
+
+def check_juror(scorer: Scorer, agent: DQNAgent, dataset: RLDataset | None = None) -> None:
+    """Check that the scores mean the same to scorer, agent and dataset.
+
+    Raises:
+        UserError: their juror fingerprints differ.
+    """
+    advice = "name a juror with --juror to go on with that one all the same"
+    trained_on = agent.description.juror
+    if trained_on and trained_on != scorer.fingerprint:
+        raise UserError(f"the agent was trained on juror {trained_on}, but the juror is {scorer.fingerprint}; {advice}")
+    if dataset is not None and dataset.juror and dataset.juror != scorer.fingerprint:
+        raise UserError(
+            f"{dataset.root} was scored by {dataset.juror}, but the juror is {scorer.fingerprint}; {advice}"
+        )
+
+
+def check_actions(agent: DQNAgent, dataset: RLDataset) -> None:
+    """Check that the agent can undo something of what was done to the photos; each reversible edit undoes itself.
+
+    Raises:
+        UserError: the agent has none of the edits that the photos were degraded with.
+    """
+    done = {name for record in dataset.records for name in record.sequence}
+    if done and not done & set(agent.actions):
+        raise UserError(
+            f"{dataset.root or 'the dataset'} ({dataset.split}) was degraded with {', '.join(sorted(done))}, and the "
+            f"agent has none of these edits, only {', '.join(agent.actions)}; evaluate it on another dataset"
+        )
+
+
+def evaluate(
+    agent: DQNAgent,
+    dataset: RLDataset,
+    scorer: Scorer,
+    output_dir: Path | str,
+    agent_file: Path | str = "",
+    max_steps: int | None = None,
+    oracle: bool = True,
+    progress: Callable[[str, int, int], None] | None = None,
+) -> dict:
+    """Let an agent edit every photo of a split, put it beside the baselines, and write the report.
+
+    `rl_aesthetics.report` says what is in `output_dir` afterwards. All scores are asked of `scorer`; those recorded in
+    the dataset are not used.
+
+    Args:
+        agent_file: where the agent came from, for the summary.
+        max_steps: another step limit than the agent was trained with.
+        oracle: search exhaustively for the best that could be had, which takes most of the time: up to 1,797 scores a
+            photo with five steps. Without it there is no `oracle_fraction` and no `exhaustive_oracle`.
+        progress: told what is being done, how many of its parts are done, and how many there are.
+
+    Returns:
+        The content of `summary.json`.
+
+    Raises:
+        UserError: the agent has none of the edits that degraded the photos, the degradations cannot be undone, or
+            `output_dir` cannot be written.
+        ScoringError: the scorer could not answer.
+    """
+    tell = progress or (lambda what, done, of: None)
+    check_actions(agent, dataset)
+    report.check_writable(output_dir)
+    evaluation = Evaluation(dataset, scorer, task_of(agent, max_steps))
+    best_N = evaluation.best_scores(lambda done, of: tell("exhaustive search", done, of)) if oracle else None
+
+    policies: dict[str, list[Policy]] = {"agent": [agent_policy(agent)]}
+    policies["random"] = [evaluation.random_policy(seed) for seed in range(RANDOM_SEEDS)]
+    if evaluation.space.stop is not None:
+        policies["always_stop"] = [evaluation.stop_policy()]
+    policies["greedy_one_step_with_juror"] = [evaluation.juror_policy()]
+    if best_N is not None:
+        policies["exhaustive_oracle"] = [evaluation.oracle_policy()]
+    runs: dict[str, list[Episodes]] = {}
+    for number, (name, tries) in enumerate(policies.items(), 1):
+        runs[name] = [evaluation.run(policy) for policy in tries]
+        for episodes in runs[name]:
+            episodes.best_N = best_N
+        tell("policies", number, len(policies))
+    (agents,) = runs.pop("agent")
+    described = {
+        "agent_file": str(agent_file),
+        "dataset": str(dataset.root or ""),
+        "dataset_fingerprint": dataset.fingerprint,
+        "split": dataset.split,
+        "max_steps": evaluation.task.max_steps,
+        "juror": scorer.fingerprint,
+        "agent_juror": agent.description.juror,
+        "dataset_juror": dataset.juror,
+    }
+    summary = report.summarise(evaluation, agents, runs, described)
+    report.write(Path(output_dir), evaluation, agents, summary)
+    return summary

@@ -1,1 +1,179 @@
 """`evaluate` and `enhance`: what a trained agent does."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+from rich.console import Console
+
+from rl_aesthetics.cli import app
+from rl_aesthetics.cli.progress import PLAIN_INTERVAL_S
+from rl_aesthetics.errors import ScoringError, UserError
+
+if TYPE_CHECKING:
+    from rl_aesthetics.agent import DQNAgent
+    from rl_aesthetics.scoring import Scorer
+
+console = Console(highlight=False, soft_wrap=True)
+
+CHECKPOINT = "The agent file that `rl-aesthetics train` wrote (agent.safetensors), or the folder it is in."
+JUROR = (
+    "Whose scores to use, see `rl-aesthetics juror list`. Left out, it is the one that the agent was trained with, and "
+    "another version of it is refused; named here, it is taken whatever the agent was trained with."
+)
+
+
+@app.command()
+def evaluate(
+    checkpoint: Annotated[Path, typer.Option(help=CHECKPOINT, show_default=False)],
+    dataset: Annotated[Path, typer.Option(help="A folder that `rl-aesthetics generate` wrote.", show_default=False)],
+    output_dir: Annotated[
+        Path, typer.Option(help="Where the report goes; an older one there is replaced.", show_default=False)
+    ],
+    split: Annotated[str, typer.Option(help="Which photos: train, val or test.")] = "test",
+    max_steps: Annotated[
+        int | None, typer.Option(min=1, help="Step limit; the agent's own if left out.", show_default=False)
+    ] = None,
+    juror: Annotated[str | None, typer.Option(help=JUROR, show_default=False)] = None,
+    oracle: Annotated[
+        bool, typer.Option(help="Search exhaustively for the best possible edits, which takes most of the time.")
+    ] = True,
+) -> None:
+    """Measure a trained agent on photos it has not seen, beside baselines.
+
+    The agent edits every photo of the split greedily. OUTPUT_DIR gets
+    summary.json (all numbers), results.csv (one row a photo) and
+    before_after/ (pictures of the first 20 photos and their edits).
+
+    improved: the score rose. recovered: it reached the original's. exact: the
+    pixels are the original's. oracle fraction: the improvement, divided by
+    the best that exhaustive search finds within the step limit.
+    """
+    from rl_aesthetics import report
+    from rl_aesthetics.agent import DQNAgent
+    from rl_aesthetics.dataset import RLDataset
+    from rl_aesthetics.evaluate import check_juror
+    from rl_aesthetics.evaluate import evaluate as run
+
+    agent = DQNAgent.load(checkpoint)
+    photos = RLDataset(dataset, split)
+    scorer = _juror(agent, juror)
+    if juror is None:
+        check_juror(scorer, agent, photos)
+    elif scorer.fingerprint != agent.description.juror:
+        console.print(f"note: scored by {scorer.fingerprint}; the agent was trained on {agent.description.juror}")
+    with _Progress() as progress:
+        summary = _scored(run, agent, photos, scorer, output_dir, checkpoint, max_steps, oracle, progress)
+    console.print(report.table(summary))
+    for name in (report.SUMMARY, report.RESULTS, report.PICTURES):
+        console.print(f"wrote {output_dir / name}")
+
+
+@app.command()
+def enhance(
+    photos: Annotated[
+        list[Path],
+        typer.Argument(metavar="PHOTOS", help="JPEG, PNG, WebP, TIFF or BMP files.", show_default=False),
+    ],
+    checkpoint: Annotated[Path, typer.Option(help=CHECKPOINT, show_default=False)],
+    output_dir: Annotated[Path, typer.Option(help="Where the edited photos go.", show_default=False)],
+    juror: Annotated[str | None, typer.Option(help=JUROR, show_default=False)] = None,
+    max_steps: Annotated[
+        int | None, typer.Option(min=1, help="Step limit; the agent's own if left out.", show_default=False)
+    ] = None,
+    file_format: Annotated[
+        Literal["png", "jpeg"],
+        typer.Option("--format", help="png keeps every pixel; jpeg (quality 95) is smaller."),
+    ] = "png",
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace results that are there already.")] = False,
+) -> None:
+    """Let a trained agent edit your photos, at full size; they never change.
+
+    For each photo OUTPUT_DIR gets NAME.png and NAME.json: the edits in order,
+    what the agent expected of every action at each step, the juror's scores
+    before and after, and why the agent stopped. A photo with an odd side
+    loses one row or column when it is edited, because half shifts need even
+    sides; the JSON says so.
+    """
+    from rl_aesthetics import report
+    from rl_aesthetics.agent import DQNAgent
+    from rl_aesthetics.enhance import WHY, enhance_photo, plan_outputs, write_enhancement
+    from rl_aesthetics.evaluate import check_juror
+    from rl_aesthetics.sources import PhotoError, read_photo
+
+    agent = DQNAgent.load(checkpoint)
+    scorer = _juror(agent, juror)
+    if juror is None:
+        check_juror(scorer, agent)
+    plan = plan_outputs(photos, output_dir, file_format, overwrite)
+    report.check_writable(output_dir)
+    refused: list[PhotoError] = []
+    for photo, result, record in plan:
+        try:
+            pixels_HWC = read_photo(photo)
+        except PhotoError as error:
+            refused.append(error)
+            Console(stderr=True, soft_wrap=True).print(f"skipped {error}", style="red", markup=False, highlight=False)
+            continue
+        enhancement = _scored(enhance_photo, agent, pixels_HWC, scorer, max_steps)
+        write_enhancement(enhancement, photo, result, record, checkpoint, agent.description.juror)
+        console.print(
+            f"{photo}: {' → '.join(enhancement.edits) or 'left as it is'}; score {enhancement.score_before:.3f} → "
+            f"{enhancement.score_after:.3f}; {WHY[enhancement.stopped]}",
+            markup=False,
+        )
+        if any(enhancement.cropped):
+            rows, columns = enhancement.cropped
+            cut = " and ".join(["one row"] * rows + ["one column"] * columns)
+            console.print(f"  cut {cut}, because half shifts need even sides")
+        console.print(f"wrote {result}\nwrote {record}", markup=False)
+    if refused:
+        raise UserError(f"{len(refused)} of {len(plan)} photos could not be edited; the lines above say why")
+
+
+def _juror(agent: DQNAgent, name: str | None) -> Scorer:
+    from juror_service.jurors import DEFAULT, load_juror
+
+    if name is not None:
+        return load_juror(name)
+    trained_with = agent.description.config.get("juror", {})
+    return load_juror(trained_with.get("name", DEFAULT), **trained_with.get("options", {}))
+
+
+def _scored(work, *arguments):
+    """Do it; a juror that fails is no mistake of the user's, but it gets one line as well and exit code 1."""
+    try:
+        return work(*arguments)
+    except ScoringError as error:
+        Console(stderr=True, soft_wrap=True).print(f"error: {error}", style="red", markup=False, highlight=False)
+        raise typer.Exit(1) from error
+
+
+class _Progress:
+    """Parts of a piece of work, done and in all: a bar on a terminal, one plain line per interval elsewhere."""
+
+    def __enter__(self) -> _Progress:
+        from rich.progress import Progress
+
+        self.bar = Progress(console=console, transient=True) if console.is_terminal else None
+        self.tasks: dict[str, int] = {}
+        self.printed = time.monotonic()
+        if self.bar:
+            self.bar.start()
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        if self.bar:
+            self.bar.stop()
+
+    def __call__(self, what: str, done: int, of: int) -> None:
+        if self.bar:
+            if what not in self.tasks:
+                self.tasks[what] = self.bar.add_task(what, total=of)
+            self.bar.update(self.tasks[what], completed=done)
+        elif time.monotonic() - self.printed >= PLAIN_INTERVAL_S:
+            self.printed = time.monotonic()
+            console.print(f"{what}: {done} of {of}")
