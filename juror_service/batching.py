@@ -154,7 +154,7 @@ class Batcher:
             ImageFailed: some of the images could not be scored; carries the scores of the others.
             Closed: `close` was called.
         """
-        images_BHWC = self._checked(images)
+        images_BHWC = self.checked(images)
         if self._closed:
             raise Closed("the juror is shutting down")
         if not len(images_BHWC):
@@ -191,15 +191,12 @@ class Batcher:
             raise ImageFailed(request.errors, request.scores_B)
         return request.scores_B
 
-    async def close(self) -> None:
-        """Take nothing new, finish what was accepted, and free the thread."""
-        self._closed = True
-        self._drained = asyncio.Event()
-        self._note_drained()
-        await self._drained.wait()
-        self._executor.shutdown(wait=False)
+    def checked(self, images: np.ndarray | Sequence[np.ndarray]) -> np.ndarray:
+        """The images as one uint8 array `(B, size, size, 3)`; not copied if they are one already.
 
-    def _checked(self, images: np.ndarray | Sequence[np.ndarray]) -> np.ndarray:
+        Raises:
+            ValueError: the juror cannot look at them, or there are more than the queue can ever hold.
+        """
         size = self.scorer.size
         if not isinstance(images, np.ndarray):
             for position, image in enumerate(images):
@@ -211,6 +208,14 @@ class Batcher:
         if len(images) > self._queue.max_queue_images:
             raise ValueError(f"a request of {len(images)} images is over the limit of {self._queue.max_queue_images}")
         return images
+
+    async def close(self) -> None:
+        """Take nothing new, finish what was accepted, and free the thread."""
+        self._closed = True
+        self._drained = asyncio.Event()
+        self._note_drained()
+        await self._drained.wait()
+        self._executor.shutdown(wait=False)
 
     def _pump(self) -> None:
         """Start what can be started; called whenever something changed."""
