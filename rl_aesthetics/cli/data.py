@@ -1,1 +1,168 @@
 """`generate` and `transforms`: photos in, a degraded dataset out."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from rl_aesthetics.cli import app
+from rl_aesthetics.errors import UserError
+
+if TYPE_CHECKING:
+    from ray_cluster.generate import GenerateReport, GenerateSettings
+
+console = Console(highlight=False, soft_wrap=True)
+
+PROMPTS = (
+    ("Experiment Name", "experiment", "RL Dataset Generation"),
+    ("Target directory", "output", "rl_training_data"),
+    ("Target dataset ID", "name", "rl_flickr8k"),
+    ("Transformer name", "transformation", "RANDOM"),
+    ("Source dataset", "source", "flickr8k"),
+    ("Batch size", "batch_size", 16),
+)
+"""The guide's questions, the settings that they fill and the guide's defaults."""
+
+SHOWN_REASONS = 8
+
+
+@app.command()
+def generate(
+    source: Annotated[
+        str,
+        typer.Option(
+            help="Photos: a folder (searched with all its folders), 'samples' (photos that come with the samples"
+            " extra), or a dataset id of configs/datasets.yaml, such as flickr8k, which is downloaded once.",
+            show_default=False,
+        ),
+    ] = "",
+    output: Annotated[
+        Path | None, typer.Option(help="The dataset's folder; it appears when all is done.", show_default=False)
+    ] = None,
+    transformation: Annotated[
+        str,
+        typer.Option(
+            help="What degrades a photo: RANDOM (any of the 14 reversible edits), one edit by name, or one of several:"
+            " swap_gb,invert_r. `rl-aesthetics transforms` lists them."
+        ),
+    ] = "RANDOM",
+    depth: Annotated[int, typer.Option(help="Edits between a photo and its original, 1 to 9.")] = 1,
+    max_size: Annotated[int, typer.Option(help="Longer side in pixels; photos are never enlarged.")] = 384,
+    seed: Annotated[int, typer.Option(help="Same photos, settings and seed: same bytes.")] = 42,
+    split_ratios: Annotated[
+        str, typer.Option(help="Shares of photos for train, val and test.", metavar="TRAIN,VAL,TEST")
+    ] = "0.7,0.15,0.15",
+    copies: Annotated[int, typer.Option(help="Differently degraded versions of each photo.")] = 1,
+    limit: Annotated[
+        int | None, typer.Option(help="Use this many photos at most, chosen by the seed.", show_default=False)
+    ] = None,
+    juror: Annotated[str, typer.Option(help="What gives the scores, see `juror list`.")] = "pocket",
+    workers: Annotated[
+        int | None, typer.Option(help="Photos worked on at the same time; one per CPU if left out.", show_default=False)
+    ] = None,
+    batch_size: Annotated[int, typer.Option(help="Photos in one task.")] = 16,
+    sha256: Annotated[
+        str | None, typer.Option(help="Checksum of a dataset's archive, where none is known.", show_default=False)
+    ] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the dataset that OUTPUT holds.")] = False,
+    interactive: Annotated[bool, typer.Option("--interactive", help="Ask the guide's questions.")] = False,
+) -> None:
+    """Degrade photos and score them: makes the dataset that `train` and `evaluate` work on.
+
+    Writes {train,val,test}/images/*.png and annotations.json (COCO), divided
+    by photo, and skipped.json, the files that could not be used. Nothing is
+    written to OUTPUT before all of it is ready.
+
+    Example: rl-aesthetics generate --source samples --output runs/data
+    """
+    answers = _ask() if interactive else {}
+    if not interactive and not source:
+        raise UserError("no photos: add --source FOLDER, --source samples or a dataset id, or --interactive")
+    if not interactive and output is None:
+        raise UserError("no output: add --output FOLDER, or --interactive")
+    from ray_cluster.generate import GenerateSettings
+
+    settings = GenerateSettings(
+        source=source,
+        output=output or Path(),
+        transformation=transformation,
+        depth=depth,
+        max_size=max_size,
+        seed=seed,
+        split_ratios=_ratios(split_ratios),
+        copies=copies,
+        limit=limit,
+        juror=juror,
+        workers=workers,
+        batch_size=batch_size,
+        overwrite=overwrite,
+        sha256=sha256,
+    )
+    show(run_generation(replace(settings, **answers)))
+
+
+@app.command()
+def transforms() -> None:
+    """List every transform: its name, what it does, and the other names that are understood."""
+    from rl_aesthetics.transforms import TRANSFORMS
+
+    table = Table(box=None, pad_edge=False)
+    for column in ("name", "does", "undone by", "also called"):
+        table.add_column(column, no_wrap=column == "name", overflow="fold")
+    for transform in TRANSFORMS.values():
+        undone = "itself" if transform.element is not None else "nothing"
+        table.add_row(transform.name, transform.title, undone, "\n".join(transform.aliases))
+    Console(highlight=False).print(table)
+
+
+def run_generation(settings: GenerateSettings) -> GenerateReport:
+    """Generate a dataset with progress on the terminal."""
+    from ray_cluster.generate import generate
+    from rl_aesthetics.cli.progress import PartsProgress
+
+    with PartsProgress(console) as progress:
+        return generate(settings, progress)
+
+
+def show(report: GenerateReport) -> None:
+    """Print what was generated and where it is."""
+    table = Table(box=None, pad_edge=False)
+    table.add_column("split")
+    for column in ("photos", "degraded images"):
+        table.add_column(column, justify="right")
+    for split, images in report.images.items():
+        table.add_row(split, str(report.photos[split]), str(images))
+    console.print(table)
+    scores = f"originals {report.mean_initial_score:.3f}, degraded {report.mean_score:.3f}"
+    console.print(f"mean score: {scores} (juror {report.juror})")
+    if report.skipped:
+        console.print(f"skipped: {len(report.skipped)} files")
+        reasons = Counter(file.reason for file in report.skipped).most_common()
+        for reason, count in reasons[:SHOWN_REASONS]:
+            console.print(f"  {count} × {reason}")
+        if len(reasons) > SHOWN_REASONS:
+            console.print(f"  and {len(reasons) - SHOWN_REASONS} more reasons")
+    console.print(f"took {report.seconds:.1f} s, wrote")
+    for split, images in report.images.items():
+        if images:
+            console.print(f"  {report.output / split / 'annotations.json'}")
+    console.print(f"  {report.output / 'skipped.json'}")
+    console.print(f"next: rl-aesthetics train --config configs/tuned.yaml dataset={report.output} output=runs/train")
+
+
+def _ask() -> dict[str, object]:
+    return {key: typer.prompt(question, default=default) for question, key, default in PROMPTS}
+
+
+def _ratios(text: str) -> tuple[float, float, float]:
+    try:
+        train, val, test = (float(part) for part in text.split(","))
+    except ValueError as error:
+        raise UserError(f"--split-ratios must be three shares such as 0.7,0.15,0.15, got {text!r}") from error
+    return train, val, test

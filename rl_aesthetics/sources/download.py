@@ -13,6 +13,7 @@ from rl_aesthetics.sources.source import Progress
 
 ATTEMPTS = 6
 _CHUNK = 1 << 20
+_MB = 10**6
 _TIMEOUT = (10, 60)  # seconds to connect, and between two pieces of an answer
 _LOST = (requests.ConnectionError, requests.Timeout, requests.exceptions.ChunkedEncodingError)
 
@@ -85,7 +86,7 @@ def _fetch_rest(url: str, part: Path, progress: Progress | None) -> None:
                     file.write(piece)
                     have += len(piece)
                     if progress:
-                        progress("downloading", have, total)
+                        progress("downloading, MB", have // _MB, (total or have) // _MB)
             if total is not None and have < total:
                 raise requests.ConnectionError(f"the connection closed after {have} of {total} bytes")
     except (
@@ -109,7 +110,7 @@ def _digest(path: Path, algorithm: str, progress: Progress | None) -> str:
             digest.update(piece)
             done += len(piece)
             if progress:
-                progress("verifying", done, total)
+                progress("verifying, MB", done // _MB, total // _MB)
     return digest.hexdigest()
 
 

@@ -6,8 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-Progress = Callable[[str, int, int | None], None]
-"""Called as `progress(what, done, total)` while something long goes on; `total` is None where it is not known."""
+Progress = Callable[[str, int, int], None]
+"""Called as `progress(what, done, total)` while something long goes on; an unknown `total` grows with `done`."""
 
 
 @dataclass(frozen=True)
