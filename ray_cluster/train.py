@@ -35,6 +35,7 @@ from rl_aesthetics.dataset import RLDataset
 from rl_aesthetics.env import Task
 from rl_aesthetics.errors import UserError
 from rl_aesthetics.evaluate import Evaluation
+from rl_aesthetics.networks import EditScoring
 from rl_aesthetics.rewards import ScoreDifference, Success
 from rl_aesthetics.scoring import Scorer
 from rl_aesthetics.transforms import action_names
@@ -339,9 +340,15 @@ def build_algorithm(
     )
     algorithm: ActorLearnerDQN = algorithm_config.build_algo()
     if learner.warm_start:
-        juror = load_pocket_network()
-        algorithm.start_from(lambda network: network.start_from_trunk(juror.trunk))
+        algorithm.start_from(_as_the_pocket_juror)
     return algorithm
+
+
+def _as_the_pocket_juror(network: EditScoring) -> None:
+    """The tangent of the juror's score, sigmoid((logit − location) / temperature), where it is steepest."""
+    juror = load_pocket_network()
+    linear, slope = juror.head[-1], 0.25 / juror.temperature
+    network.start_from(juror.trunk, linear.weight * slope, (linear.bias - juror.location) * slope + 0.5)
 
 
 def _prepare(folder: Path, overwrite: bool) -> Path:

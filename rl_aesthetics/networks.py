@@ -137,10 +137,17 @@ class EditScoring(QNetwork):
     def taken(self, observations_BCHW: Tensor, actions_B: Tensor) -> Tensor:
         return self._value(self.edited(observations_BCHW, actions_B), actions_B)
 
-    def start_from_trunk(self, trunk: nn.Module) -> None:
-        """Begin with another network's convolutions, such as the pocket juror's, and output layers that say nothing."""
+    def start_from(self, trunk: nn.Module, weight_F: Tensor, bias: Tensor) -> None:
+        """Begin as a scorer of the same shape: going on from an image and stopping there are both worth its score.
+
+        Args:
+            trunk: convolutions with the shape of this network's, such as the pocket juror's.
+            weight_F, bias: a linear approximation of its score, from the trunk's features.
+        """
         self.trunk.load_state_dict(trunk.state_dict())
-        nn.init.zeros_(self.head.weight)
+        with torch.no_grad():
+            self.head.weight.copy_(weight_F.expand_as(self.head.weight))
+            self.head.bias.copy_(bias.expand_as(self.head.bias))
 
     def edited(self, observations_BCHW: Tensor, actions_B: Tensor) -> Tensor:
         """What the actions lead to, uint8 `(B, 3, S, S)`; STOP leaves the image as it is."""
