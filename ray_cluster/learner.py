@@ -25,7 +25,7 @@ from ray.rllib.policy.sample_batch import MultiAgentBatch, SampleBatch
 from torch import nn
 
 from ray_cluster.replay import ReplayBuffer, ReplayRenderer
-from ray_cluster.rl_module import NEXT_ACTIONS, NEXT_SCORES, Q_TAKEN, SCORES, TD_TARGET
+from ray_cluster.rl_module import LOSS, NEXT_ACTIONS, NEXT_SCORES, SCORES
 from ray_cluster.rollout import Fragment
 from rl_aesthetics.config import Config
 from rl_aesthetics.errors import ScoringError
@@ -33,7 +33,7 @@ from rl_aesthetics.networks import QNetwork
 
 
 class QLearner(DQNTorchLearner):
-    """Huber loss on the taken actions' values, AdamW, a target network synced every so many updates.
+    """The network's loss on the actions that were taken, AdamW, a target network synced every so many updates.
 
     RLlib checks every gradient for finiteness; here the global norm is computed anyway, and one check of it does.
     """
@@ -69,7 +69,7 @@ class QLearner(DQNTorchLearner):
                 group["lr"] = timesteps["learning_rate"]
 
     def compute_loss_for_module(self, *, module_id, config, batch, fwd_out) -> torch.Tensor:
-        return nn.functional.smooth_l1_loss(fwd_out[Q_TAKEN], fwd_out[TD_TARGET])
+        return fwd_out[LOSS].mean()
 
     def _uncompiled_update(self, batch: dict, **kwargs):
         forward = self.module.forward_train(batch)

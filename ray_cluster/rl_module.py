@@ -13,14 +13,14 @@ from torch import Tensor
 
 from rl_aesthetics.networks import make_network
 
-Q_TAKEN, TD_TARGET = "q_taken", "td_target"
+LOSS, TD_ERROR, TD_TARGET = "loss", "td_error", "td_target"
 NEXT_ACTIONS, SCORES, NEXT_SCORES = "next_actions", "scores", "next_scores"
 
 
 class QModule(TorchRLModule, InferenceOnlyAPI, TargetNetworkAPI):
     """One of `rl_aesthetics.networks` with a target network.
 
-    `model_config` has `network` (its name), `actions`, `double_q`, `gamma` and `remember_next_action`: whether the next
+    `model_config` has `network` (its name), `network_options`, `actions`, `double_q`, `gamma` and `remember_next_action`: whether the next
     action is the one that the behaviour policy preferred when it got there, which for the edit-scoring network saves
     looking at every action's result again.
     """
@@ -29,7 +29,9 @@ class QModule(TorchRLModule, InferenceOnlyAPI, TargetNetworkAPI):
 
     def setup(self) -> None:
         model = self.model_config
-        self.network = make_network(model["network"], model["actions"], self.observation_space.shape[-1])
+        self.network = make_network(
+            model["network"], model["actions"], self.observation_space.shape[-1], **model["network_options"]
+        )
         self.network.train(not self.inference_only)
 
     def make_target_networks(self) -> None:
@@ -54,7 +56,7 @@ class QModule(TorchRLModule, InferenceOnlyAPI, TargetNetworkAPI):
         return {Columns.ACTION_DIST_INPUTS: values_BA, Columns.ACTIONS: values_BA.argmax(1)}
 
     def _forward_train(self, batch: dict[str, Any], **kwargs) -> dict[str, Any]:
-        """Values of the actions that were taken, and their targets, float32 `(B,)` each.
+        """Loss, TD error and target of the actions that were taken, float32 `(B,)` each.
 
         y = r + γ (1 − terminated) Q_target(s', a*), where a* is the arg max of the online network (double Q, arXiv
         1509.06461), of the target network, or the remembered one. For networks whose values include the score of the
@@ -67,7 +69,8 @@ class QModule(TorchRLModule, InferenceOnlyAPI, TargetNetworkAPI):
                 reward_B, next_B = reward_B + batch[SCORES], next_B - batch[NEXT_SCORES]
             going_B = 1.0 - batch[Columns.TERMINATEDS].float()
             target_B = reward_B + self.model_config["gamma"] * going_B * next_B
-        return {Q_TAKEN: self.network.taken(batch[Columns.OBS], batch[Columns.ACTIONS]), TD_TARGET: target_B}
+        loss_B, error_B = self.network.loss(batch[Columns.OBS], batch[Columns.ACTIONS], target_B)
+        return {LOSS: loss_B, TD_ERROR: error_B, TD_TARGET: target_B}
 
     def _next_values(self, batch: dict[str, Any]) -> Tensor:
         following, target = batch[Columns.NEXT_OBS], self._target_network

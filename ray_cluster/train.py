@@ -162,6 +162,7 @@ class Training:
             observation_shape=tuple(config.rl_training.state.shape),
             max_steps=self.task.max_steps,
             juror=scorer.fingerprint,
+            network_options=config.learner.network_options,
             config=config.model_dump(mode="json"),
         )
         (self.output / "config.yaml").write_text(to_yaml(config))
@@ -327,6 +328,7 @@ def build_algorithm(
                 module_class=QModule,
                 model_config={
                     "network": learner.network,
+                    "network_options": learner.network_options,
                     "actions": task.actions,
                     "double_q": learner.double_q,
                     "gamma": training.gamma,
@@ -345,10 +347,13 @@ def build_algorithm(
 
 
 def _as_the_pocket_juror(network: EditScoring) -> None:
-    """The tangent of the juror's score, sigmoid((logit − location) / temperature), where it is steepest."""
+    """Its score is sigmoid((logit − location) / temperature); without a value range, the tangent where it is steepest."""
     juror = load_pocket_network()
-    linear, slope = juror.head[-1], 0.25 / juror.temperature
-    network.start_from(juror.trunk, linear.weight * slope, (linear.bias - juror.location) * slope + 0.5)
+    linear = juror.head[-1]
+    weight_F, bias = linear.weight / juror.temperature, (linear.bias - juror.location) / juror.temperature
+    if network.value_range is None:
+        weight_F, bias = weight_F / 4, bias / 4 + 0.5
+    network.start_from(juror.trunk, weight_F, bias)
 
 
 def _prepare(folder: Path, overwrite: bool) -> Path:

@@ -41,6 +41,7 @@ class AgentDescription:
         observation_shape: `(3, S, S)`.
         max_steps: the step limit it was trained with.
         juror: fingerprint of the juror whose scores it was trained on.
+        network_options: keyword arguments of the network's own.
         config: the effective configuration of its training.
         training: what is worth knowing of the training: epoch, environment steps, validation numbers.
     """
@@ -50,6 +51,7 @@ class AgentDescription:
     observation_shape: tuple[int, int, int]
     max_steps: int
     juror: str
+    network_options: dict[str, Any] = field(default_factory=dict)
     config: dict[str, Any] = field(default_factory=dict)
     training: dict[str, Any] = field(default_factory=dict)
 
@@ -66,7 +68,7 @@ class DQNAgent:
         self.description = description
         size = description.observation_shape[-1]
         if network is None:
-            network = make_network(description.network, description.actions, size)
+            network = make_network(description.network, description.actions, size, **description.network_options)
         self.network = network.eval()
 
     @property

@@ -133,6 +133,7 @@ class Learner(Section):
     """How the transitions are learned from."""
 
     network: str = Field("simple_cnn", description="a Q-network, see rl_aesthetics/networks")
+    network_options: dict[str, Any] = Field({}, description="the network's own, such as value_range of 'edit_scoring'")
     warm_start: bool = Field(False, description="begin as the pocket juror ('edit_scoring' only)")
     double_q: bool = Field(True, description="the online network picks the next action, the target network values it")
     replay: Literal["frames", "reference"] = Field(

@@ -8,7 +8,9 @@ themselves, once.
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -45,6 +47,11 @@ class QNetwork(nn.Module):
     def taken(self, observations_BCHW: Tensor, actions_B: Tensor) -> Tensor:
         """float32 `(B,)`: the values of one action each, which is what learning needs."""
         return self(observations_BCHW).gather(1, actions_B.long()[:, None])[:, 0]
+
+    def loss(self, observations_BCHW: Tensor, actions_B: Tensor, targets_B: Tensor) -> tuple[Tensor, Tensor]:
+        """What learning minimises, and the TD errors (value − target): float32 `(B,)` each. Huber's loss here."""
+        values_B = self.taken(observations_BCHW, actions_B)
+        return nn.functional.smooth_l1_loss(values_B, targets_B, reduction="none"), (values_B - targets_B).detach()
 
 
 class Normalise(nn.Module):
@@ -113,12 +120,18 @@ class EditScoring(QNetwork):
     f has two outputs for an image: the value of going on from it, and the value of stopping at it (the action STOP).
     Sharing f over all actions is what lets it generalise to photos it never saw; the price is that acting looks at A
     images for a state. Learning looks only at the action that was taken.
+
+    Args:
+        value_range: the least and the greatest value there can be, if that is known (the scores' range, and the bonus).
+            Then f is a logistic regression on that range, learned by cross-entropy, which has no vanishing gradients
+            where Huber's loss behind a sigmoid would, and cannot overshoot (compare arXiv 2403.03950).
     """
 
     values_include_score = True
 
-    def __init__(self, actions: Sequence[str], size: int = 64):
+    def __init__(self, actions: Sequence[str], size: int = 64, value_range: tuple[float, float] | None = None):
         super().__init__(actions, size)
+        self.value_range = value_range
         self.trunk = convolution_trunk()
         self.head = nn.Linear(128, 2)
         self.to(memory_format=torch.channels_last)
@@ -132,17 +145,26 @@ class EditScoring(QNetwork):
         batch, actions = len(observations_BCHW), len(self.actions)
         every_A = torch.arange(actions).repeat(batch)
         images = self.edited(observations_BCHW.repeat_interleave(actions, 0), every_A)
-        return self._value(images, every_A.to(images.device)).view(batch, actions)
+        return self._values(self._outputs(images, every_A.to(images.device))).view(batch, actions)
 
     def taken(self, observations_BCHW: Tensor, actions_B: Tensor) -> Tensor:
-        return self._value(self.edited(observations_BCHW, actions_B), actions_B)
+        return self._values(self._outputs(self.edited(observations_BCHW, actions_B), actions_B))
+
+    def loss(self, observations_BCHW: Tensor, actions_B: Tensor, targets_B: Tensor) -> tuple[Tensor, Tensor]:
+        if self.value_range is None:
+            return super().loss(observations_BCHW, actions_B, targets_B)
+        logits_B = self._outputs(self.edited(observations_BCHW, actions_B), actions_B)
+        low, high = self.value_range
+        shares_B = ((targets_B - low) / (high - low)).clamp(0, 1)
+        loss_B = nn.functional.binary_cross_entropy_with_logits(logits_B, shares_B, reduction="none")
+        return loss_B, (self._values(logits_B) - targets_B).detach()
 
     def start_from(self, trunk: nn.Module, weight_F: Tensor, bias: Tensor) -> None:
         """Begin as a scorer of the same shape: going on from an image and stopping there are both worth its score.
 
         Args:
             trunk: convolutions with the shape of this network's, such as the pocket juror's.
-            weight_F, bias: a linear approximation of its score, from the trunk's features.
+            weight_F, bias: from the trunk's features to its score, before the sigmoid if there is a `value_range`.
         """
         self.trunk.load_state_dict(trunk.state_dict())
         with torch.no_grad():
@@ -162,7 +184,13 @@ class EditScoring(QNetwork):
                     edited[k] = TRANSFORMS[self.actions[action]](image_HWC)[..., ::-1].transpose(2, 0, 1)
         return torch.from_numpy(edited).to(observations_BCHW.device)
 
-    def _value(self, images_BCHW: Tensor, actions_B: Tensor) -> Tensor:
+    def _values(self, outputs: Tensor) -> Tensor:
+        if self.value_range is None:
+            return outputs
+        low, high = self.value_range
+        return low + (high - low) * torch.sigmoid(outputs)
+
+    def _outputs(self, images_BCHW: Tensor, actions_B: Tensor) -> Tensor:
         images_BCHW = images_BCHW.contiguous(memory_format=torch.channels_last)
         going_on_B, stopping_B = self.head(self.trunk(images_BCHW)).unbind(1)
         return torch.where(actions_B == len(self.edits), stopping_B, going_on_B)
@@ -176,12 +204,19 @@ NETWORKS: dict[str, type[QNetwork]] = {
 """Every Q-network by its name in the configuration."""
 
 
-def make_network(name: str, actions: Sequence[str], size: int = 64) -> QNetwork:
+def make_network(name: str, actions: Sequence[str], size: int = 64, **options: Any) -> QNetwork:
     """Build a Q-network by name.
 
+    Args:
+        options: keyword arguments of the network's own.
+
     Raises:
-        UserError: no network has that name.
+        UserError: no network has that name, or it has no such option.
     """
     if name not in NETWORKS:
         raise UserError(f"unknown network {name!r}{closest(name, NETWORKS)}; there are {', '.join(NETWORKS)}")
-    return NETWORKS[name](actions, size)
+    known = set(inspect.signature(NETWORKS[name]).parameters) - {"actions", "size"}
+    if unknown := set(options) - known:
+        has = f"it has {', '.join(sorted(known))}" if known else "it has none"
+        raise UserError(f"network {name!r} has no option {sorted(unknown)[0]!r}; {has}")
+    return NETWORKS[name](actions, size, **options)
