@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ KEY_TAG = "rl_aesthetics.key"
 MOST_METRICS, MOST_OTHERS = 800, 100  # MLflow takes 1,000 entries in a request, 100 parameters and tags among them
 ARTIFACT_ATTEMPTS = 3  # tries while the server answers otherwise, before an artifact is set aside
 REQUEST_TIMEOUT_SECONDS = 20
+_CAUSE = re.compile(r"\[Errno -?\d+\] [\w ]+|too many \d+ error responses|(Read|Connection to \S+) timed out")
 
 
 class Delivery:
@@ -40,6 +42,7 @@ class Delivery:
         os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
         os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", str(REQUEST_TIMEOUT_SECONDS))
         os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")  # nobody asked for training to phone anywhere
+        os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")  # our stdout is for results
         from mlflow import MlflowClient
 
         logging.getLogger("mlflow.store.db.utils").setLevel(logging.WARNING)
@@ -229,6 +232,8 @@ class Delivery:
 
 
 def one_line(error: Exception) -> str:
-    """An exception in one line of at most 200 characters."""
+    """An exception in one line of at most 200 characters: the cause where a failed request names one."""
     text = " ".join(str(error).split()) or type(error).__name__
+    if cause := _CAUSE.search(text):
+        return cause[0]
     return text if len(text) <= 200 else text[:199] + "…"

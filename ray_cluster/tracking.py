@@ -161,7 +161,7 @@ class Tracker:
     def _append(self, record: str, **content: Any) -> None:
         if self._status is not None:
             raise RuntimeError(f"this run has ended ({self._status}); nothing more can be recorded in it")
-        self._spool.append({"record": record, **content, "time": int(time.time() * 1000)})
+        self._spool.append({"record": record, **content, "time": _now()})
         self._wake.set()
 
     def _append_entries(self, kind: str, entries: Mapping[str, Any], **content: Any) -> None:
@@ -172,11 +172,12 @@ class Tracker:
     def _deliver(self) -> None:
         """Runs in the thread: send until the run has ended and nothing is left, or the end waits no longer."""
         try:
-            if revision := _git_tags():
-                self._append_entries("tags", revision)
+            if revision := _git_tags():  # asked for here, as it takes git some 20 ms
+                self._spool.append({"record": "entries", "tags": revision, "time": _now()})
             self._trouble = self._send_until_the_end()
             if self._trouble is None:
                 self._spool.delete()
+                self._delivered = True
         finally:
             self._spool.close()
 
@@ -221,7 +222,6 @@ class Tracker:
         while self._thread.is_alive() and time.monotonic() - self._progress < patience:
             self._thread.join(0.05)
         self._given_up.set()
-        self._delivered = not self._thread.is_alive() and self._trouble is None
         if not self._delivered:
             _log.warning(
                 "MLflow at %s has not got all of this run (%s). The rest is in %s; upload it with: "
@@ -308,6 +308,11 @@ def _flat(tree: Mapping[str, Any], prefix: str) -> Iterator[tuple[str, str]]:
             yield f"{prefix}{name}", "***"
         else:
             yield f"{prefix}{name}", without_login(value if isinstance(value, str) else json.dumps(value))
+
+
+def _now() -> int:
+    """Milliseconds since 1970, as MLflow counts."""
+    return int(time.time() * 1000)
 
 
 def _source_tags() -> dict[str, str]:
