@@ -247,11 +247,10 @@ class ImageEditVectorEnv(VectorEnv):
             "degraded_score": degraded_B,
             "original_score": original_B,
             "exact": terminated_B & (self.states_B == algebra.ORIGINAL),
-            "steps": self.steps_B.copy(),
         }
         self.ended_B = terminated_B | dropped_B
         self._begin(np.flatnonzero(resetting_B))
-        info |= {"photo": self.photos_B.copy(), "state": self.states_B.copy()}
+        info |= {"photo": self.photos_B.copy(), "state": self.states_B.copy(), "steps": self.steps_B.copy()}
         return self.view(self.photos_B, self.states_B), rewards_B, terminated_B, dropped_B, info
 
     def _begin(self, rows: np.ndarray) -> None:
