@@ -113,7 +113,7 @@ def transforms() -> None:
     from rl_aesthetics.transforms import TRANSFORMS
 
     table = Table(box=None, pad_edge=False)
-    for column in ("name", "does", "undone by", "also called"):
+    for column in ("name", "does", "undo", "also called"):
         table.add_column(column, no_wrap=column == "name", overflow="fold")
     for transform in TRANSFORMS.values():
         undone = "itself" if transform.element is not None else "nothing"

@@ -12,7 +12,7 @@ from rl_aesthetics.errors import UserError
 from rl_aesthetics.sources.source import Progress
 
 ATTEMPTS = 6
-_CHUNK = 1 << 20
+_CHUNK = 1 << 16  # what has arrived of a chunk is lost when the connection is
 _MB = 10**6
 _TIMEOUT = (10, 60)  # seconds to connect, and between two pieces of an answer
 _LOST = (requests.ConnectionError, requests.Timeout, requests.exceptions.ChunkedEncodingError)
