@@ -20,9 +20,9 @@ NEXT_ACTIONS, SCORES, NEXT_SCORES = "next_actions", "scores", "next_scores"
 class QModule(TorchRLModule, InferenceOnlyAPI, TargetNetworkAPI):
     """One of `rl_aesthetics.networks` with a target network.
 
-    `model_config` has `network` (its name), `network_options`, `actions`, `double_q`, `gamma` and `remember_next_action`: whether the next
-    action is the one that the behaviour policy preferred when it got there, which for the edit-scoring network saves
-    looking at every action's result again.
+    `model_config` has `network` (its name), `network_options`, `actions`, `double_q`, `gamma` and
+    `remember_next_action`: whether the next action is the one that the behaviour policy preferred when it got there,
+    which for the edit-scoring network saves looking at every action's result again.
     """
 
     framework = "torch"
@@ -36,6 +36,13 @@ class QModule(TorchRLModule, InferenceOnlyAPI, TargetNetworkAPI):
 
     def make_target_networks(self) -> None:
         self._target_network = copy.deepcopy(self.network).requires_grad_(False).eval()
+
+    def train(self, mode: bool = True) -> QModule:
+        """RLlib calls this before every update; the target network learns nothing and keeps its running statistics."""
+        super().train(mode)
+        if hasattr(self, "_target_network"):
+            self._target_network.eval()
+        return self
 
     def sync_target_network(self) -> None:
         """Copy the online network, its running statistics included."""
