@@ -4,6 +4,8 @@ Each photo is the same scene with its own noise. The channels differ in brightne
 of the 3,072 edit states looks different, and the closer to the scene, the higher the score.
 """
 
+from functools import lru_cache
+
 import numpy as np
 import torch
 
@@ -28,10 +30,14 @@ def scene(height=64, width=64, seed=None):
     return np.clip(np.rint(photo), 0, 255).astype(np.uint8)
 
 
+@lru_cache
+def _scene_rgb(height, width):
+    return scene(height, width)[..., ::-1].astype(np.int16)
+
+
 def naturalness(image_RGB):
     """1 for the scene itself, less by the mean distance to it, in [0, 1]."""
-    height, width = image_RGB.shape[:2]
-    return 1 - np.abs(image_RGB.astype(np.float64) - scene(height, width)[..., ::-1]).mean() / 255
+    return 1 - np.abs(image_RGB - _scene_rgb(*image_RGB.shape[:2])).mean() / 255
 
 
 def scorer(size=64):

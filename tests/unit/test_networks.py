@@ -1,0 +1,121 @@
+"""Q-networks: shapes, the one normalisation, and what the edit-scoring network shares."""
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from rl_aesthetics.errors import UserError
+from rl_aesthetics.networks import NETWORKS, EditScoring, make_network
+from rl_aesthetics.transforms import REVERSIBLE, STOP, TRANSFORMS
+
+ACTIONS = (*REVERSIBLE, STOP)
+EVERY = pytest.mark.parametrize("name", NETWORKS)
+
+
+def noise(batch=3, size=64, seed=0):
+    return torch.from_numpy(np.random.default_rng(seed).integers(0, 256, (batch, 3, size, size), dtype=np.uint8))
+
+
+def network(name, actions=ACTIONS, size=64):
+    torch.manual_seed(1)
+    return make_network(name, actions, size).eval()
+
+
+@EVERY
+@pytest.mark.parametrize("actions", [ACTIONS, ("swap_gb", "invert_r", "gaussian_blur_3"), ("swap_gb", STOP)])
+def test_every_network_gives_a_float_for_each_action(name, actions):
+    values_BA = network(name, actions)(noise())
+    assert (values_BA.shape, values_BA.dtype) == ((3, len(actions)), torch.float32)
+    assert values_BA.isfinite().all()
+
+
+@EVERY
+@pytest.mark.parametrize("actions", [ACTIONS, ("invert_r", "gaussian_blur_3", STOP)])
+def test_the_values_of_taken_actions_are_those_of_all_actions(name, actions):
+    """Batches of different sizes may differ in the last bits."""
+    q, observations = network(name, actions), noise(len(actions))
+    taken_A = torch.arange(len(actions))
+    torch.testing.assert_close(q.taken(observations, taken_A), q(observations).diagonal(), atol=1e-5, rtol=1e-4)
+
+
+@EVERY
+def test_bug_3_pixels_are_normalised_once(name):
+    """The predecessor divided by 255 twice with a ResNet, so the network saw almost black images."""
+    q, seen = network(name), []
+    first = next(module for module in q.modules() if isinstance(module, nn.Conv2d))
+    first.register_forward_pre_hook(lambda module, inputs: seen.append(inputs[0]))
+    black_and_white = torch.zeros(2, 3, 64, 64, dtype=torch.uint8)
+    black_and_white[1] = 255
+    q.taken(black_and_white, torch.tensor([len(ACTIONS) - 1] * 2))
+    assert seen[0].dtype == torch.float32
+    assert seen[0][0].unique().tolist() == [-1]
+    assert seen[0][1].unique().tolist() == [1]
+
+
+@EVERY
+def test_observations_are_left_as_they_are(name):
+    observations = noise()
+    before = observations.clone()
+    network(name)(observations)
+    assert torch.equal(observations, before)
+
+
+@EVERY
+def test_gradients_reach_every_parameter(name):
+    q = network(name).train()
+    actions = torch.tensor([0, 7, len(ACTIONS) - 1])
+    q.taken(noise(), actions).sum().backward()
+    assert [n for n, p in q.named_parameters() if p.grad is None or not p.grad.any()] == []
+
+
+@EVERY
+def test_other_observation_sizes_work(name):
+    assert network(name, size=96)(noise(size=96)).shape == (3, len(ACTIONS))
+
+
+def test_a_network_that_needs_larger_observations_says_so():
+    with pytest.raises(UserError, match="16×16 are too small"):
+        make_network("atari_cnn", ACTIONS, 16)
+
+
+def test_an_unknown_network_is_refused_with_the_nearest():
+    with pytest.raises(UserError, match=r"unknown network 'simple_cn' \(did you mean 'simple_cnn'\?\)"):
+        make_network("simple_cn", ACTIONS)
+
+
+@pytest.mark.parametrize("actions", [ACTIONS, ("swap_gb", "shift_left_b", "gaussian_blur_3", STOP)])
+def test_edit_scoring_looks_at_what_the_actions_lead_to(actions):
+    q = network("edit_scoring", actions)
+    observations = noise(len(actions))
+    edited = q.edited(observations, torch.arange(len(actions))).numpy()
+    for image_CHW, result_CHW, name in zip(observations.numpy(), edited, actions, strict=True):
+        image_BGR = np.ascontiguousarray(image_CHW[::-1].transpose(1, 2, 0))
+        expected = image_BGR if name == STOP else TRANSFORMS[name](image_BGR)
+        np.testing.assert_array_equal(result_CHW[::-1].transpose(1, 2, 0), expected)
+
+
+def test_edit_scoring_values_two_ways_to_one_image_alike():
+    """Q(s, a) + score(s) depends on the result alone, so undoing either of two edits is worth the same."""
+    q, photo = network("edit_scoring"), noise(1)
+    swap, turn = (torch.tensor([ACTIONS.index(name)]) for name in ("swap_gb", "invert_r"))
+    torch.testing.assert_close(q.taken(q.edited(photo, swap), swap), q.taken(q.edited(photo, turn), turn))
+    assert EditScoring.values_include_score
+
+
+def test_edit_scoring_tells_stopping_at_an_image_from_going_on_from_it():
+    q, photo = network("edit_scoring"), noise(1)
+    swap, stop = (torch.tensor([ACTIONS.index(name)]) for name in ("swap_gb", STOP))
+    with torch.no_grad():
+        q.head.bias.copy_(torch.tensor([1.0, 5.0]))
+        q.head.weight.zero_()
+    assert q.taken(q.edited(photo, swap), swap).item() == 1
+    assert q.taken(photo, stop).item() == 5
+
+
+def test_edit_scoring_without_stop_never_uses_the_value_of_stopping():
+    q = network("edit_scoring", REVERSIBLE)
+    with torch.no_grad():
+        q.head.weight.zero_()
+        q.head.bias.copy_(torch.tensor([1.0, 5.0]))
+    assert q(noise()).unique().tolist() == [1]
