@@ -13,7 +13,7 @@ import os
 import shutil
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -35,7 +35,7 @@ from rl_aesthetics.dataset import RLDataset
 from rl_aesthetics.env import Task
 from rl_aesthetics.errors import UserError
 from rl_aesthetics.evaluate import Evaluation
-from rl_aesthetics.networks import EditScoring
+from rl_aesthetics.networks import EditScoring, make_network
 from rl_aesthetics.rewards import ScoreDifference, Success
 from rl_aesthetics.scoring import Scorer
 from rl_aesthetics.transforms import action_names
@@ -105,8 +105,9 @@ class ValidationWorker:
     def __repr__(self) -> str:
         return "ValidationWorker"
 
-    def run(self, weights: dict[str, np.ndarray]) -> dict[str, float]:
-        self.agent.network.load_state_dict({name: torch.from_numpy(value) for name, value in weights.items()})
+    def run(self, weights: dict[str, torch.Tensor]) -> dict[str, float]:
+        """The validation metrics of a network with these weights."""
+        self.agent.network.load_state_dict(weights)
         episodes = self.evaluation.run(lambda observations, photos, states: self.agent.act(observations))
         success: Success = episodes.success()
         return {
@@ -126,8 +127,16 @@ class Training:
         self.config, self.report = config, report
         if config.dataset is None:
             raise UserError("no dataset: add dataset=DIR, a folder that `rl-aesthetics generate` wrote")
-        self.dataset, self.validation_set = RLDataset(config.dataset, "train"), RLDataset(config.dataset, "val")
+        root = config.dataset.resolve()  # workers of a cluster have other working directories
+        self.dataset, self.validation_set = RLDataset(root, "train"), RLDataset(root, "val")
         self.task = task_of(config)
+        make_network(
+            config.learner.network, self.task.actions, self.task.observation_size, **config.learner.network_options
+        )
+        self.initial_agent = None
+        if config.learner.initial_agent:
+            self.initial_agent = DQNAgent.load(config.learner.initial_agent)
+            _check_same_network(self.initial_agent, config, self.task)
         for dataset in (self.dataset, self.validation_set):
             try:
                 dataset.start_states()
@@ -171,6 +180,9 @@ class Training:
             tracker.set_tags({"dataset": self.dataset.fingerprint, "juror": scorer.fingerprint})
             tracker.log_artifact(self.output / "config.yaml")
             self.algorithm = build_algorithm(config, self.dataset, scorer, self.task, self.topology)
+            if self.initial_agent:
+                tensors = self.initial_agent.network.state_dict()
+                self.algorithm.start_from(lambda network: network.load_state_dict(tensors))
             self.validator = ValidationWorker.remote(self.validation_set, scorer, self.task, description)
             try:
                 self._epochs(tracker, description)
@@ -201,21 +213,23 @@ class Training:
                 if learner.max_minutes and time.monotonic() - started > 60 * learner.max_minutes:
                     break
             out_of_time = learner.max_minutes and time.monotonic() - started > 60 * learner.max_minutes
-            last = epoch + 1 == training.num_epochs or out_of_time
+            last = bool(epoch + 1 == training.num_epochs or out_of_time)
             elapsed = time.monotonic() - began
             metrics = self._training_metrics(elapsed, before) | {
                 "epoch": epoch + 1,
                 "seconds": time.monotonic() - started,
             }
             metrics["step"] = algorithm.env_steps
+            agent = self._snapshot(metrics, description)
+            if last or (epoch + 1) % learner.checkpoint_frequency == 0:
+                self._checkpoint(agent, epoch + 1)
             if last or (epoch + 1) % training.validation_frequency == 0:
-                weights = algorithm.network_weights()
-                validating.append((self.validator.run.remote(weights), weights, metrics))
+                validating.append((self.validator.run.remote(agent.network.state_dict()), agent, metrics))
             else:
                 self._record(metrics, tracker)
             while validating and (last or ray.wait([validating[0][0]], timeout=0)[0]):
-                pending, weights, validated = validating.pop(0)
-                self._record(validated | ray.get(pending), tracker, weights, description)
+                pending, agent, metrics = validating.pop(0)
+                self._record(metrics | ray.get(pending), tracker, agent)
             if last:
                 break
 
@@ -248,32 +262,35 @@ class Training:
             metrics["train_avg_loss"] = float(np.mean(losses))
         return metrics
 
-    def _record(
-        self,
-        metrics: dict[str, float],
-        tracker: Tracker,
-        weights: dict[str, np.ndarray] | None = None,
-        description: AgentDescription | None = None,
-    ) -> None:
-        """Report an epoch; save a checkpoint if it was validated, and the agent if it is the best so far."""
+    def _snapshot(self, metrics: dict[str, float], description: AgentDescription) -> DQNAgent:
+        """The agent as it is now."""
+        agent = DQNAgent(replace(description, training=metrics))
+        weights = self.algorithm.network_weights()
+        agent.network.load_state_dict({name: torch.from_numpy(value) for name, value in weights.items()})
+        return agent
+
+    def _checkpoint(self, agent: DQNAgent, epoch: int) -> None:
+        folder = self.output / CHECKPOINTS
+        agent.save(folder / f"epoch_{epoch:04d}.safetensors")
+        for old in sorted(folder.glob("epoch_*.safetensors"))[: -self.config.learner.keep_checkpoints]:
+            old.unlink()
+
+    def _record(self, metrics: dict[str, float], tracker: Tracker, validated: DQNAgent | None = None) -> None:
+        """Report an epoch, and save the agent if its validation is the best so far."""
         self.history.append(metrics)
         with (self.output / METRICS_FILE).open("a") as file:
             file.write(json.dumps(metrics) + "\n")
         tracker.log_metrics(
             {name: value for name, value in metrics.items() if name not in ("step", "epoch")}, step=int(metrics["step"])
         )
-        if weights is not None:
-            agent = DQNAgent(AgentDescription(**{**vars(description), "training": metrics}))
-            agent.network.load_state_dict({name: torch.from_numpy(value) for name, value in weights.items()})
-            checkpoint = self.output / CHECKPOINTS / f"epoch_{int(metrics['epoch']):04d}.safetensors"
-            agent.save(checkpoint)
-            for old in sorted(checkpoint.parent.glob("epoch_*.safetensors"))[: -self.config.learner.keep_checkpoints]:
-                old.unlink()
+        if validated:
             # Exactness breaks ties of the success rate, and the reward breaks ties of both.
             rank = (metrics["val_success_rate"], metrics["val_exact"], metrics["val_avg_reward"])
             if self.best is None or rank > self.best:
                 self.best, self.best_metrics = rank, metrics
-                agent.save(self.output / AGENT_FILE)
+                DQNAgent(replace(validated.description, training=metrics), validated.network).save(
+                    self.output / AGENT_FILE
+                )
         self.report(metrics)
 
 
@@ -347,13 +364,22 @@ def build_algorithm(
 
 
 def _as_the_pocket_juror(network: EditScoring) -> None:
-    """Its score is sigmoid((logit − location) / temperature); without a value range, the tangent where it is steepest."""
+    """Its score is sigmoid((logit − location) / temperature), or without a value range the tangent at its middle."""
     juror = load_pocket_network()
     linear = juror.head[-1]
     weight_F, bias = linear.weight / juror.temperature, (linear.bias - juror.location) / juror.temperature
     if network.value_range is None:
         weight_F, bias = weight_F / 4, bias / 4 + 0.5
     network.start_from(juror.trunk, weight_F, bias)
+
+
+def _check_same_network(agent: DQNAgent, config: Config, task: Task) -> None:
+    described, learner = agent.description, config.learner
+    theirs = (described.network, described.network_options, described.actions, described.observation_shape)
+    ours = (learner.network, learner.network_options, task.actions, tuple(config.rl_training.state.shape))
+    for what, mine, other in zip(("network", "network options", "actions", "observations"), ours, theirs, strict=True):
+        if mine != other:
+            raise UserError(f"{learner.initial_agent} has other {what} than this training: {other}, not {mine}")
 
 
 def _prepare(folder: Path, overwrite: bool) -> Path:

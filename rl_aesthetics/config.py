@@ -134,6 +134,7 @@ class Learner(Section):
 
     network: str = Field("simple_cnn", description="a Q-network, see rl_aesthetics/networks")
     network_options: dict[str, Any] = Field({}, description="the network's own, such as value_range of 'edit_scoring'")
+    initial_agent: Path | None = Field(None, description="an agent file to go on from, such as a checkpoint")
     warm_start: bool = Field(False, description="begin as the pocket juror ('edit_scoring' only)")
     double_q: bool = Field(True, description="the online network picks the next action, the target network values it")
     replay: Literal["frames", "reference"] = Field(
@@ -185,6 +186,8 @@ class Config(Section):
             raise ValueError("learner.augment needs learner.replay=reference")
         if learner.warm_start and learner.network != "edit_scoring":
             raise ValueError("learner.warm_start needs learner.network=edit_scoring")
+        if learner.warm_start and learner.initial_agent:
+            raise ValueError("learner.warm_start and learner.initial_agent exclude each other")
         if training.epsilon_end > training.epsilon_start:
             raise ValueError("rl_training.training.epsilon_end must not exceed epsilon_start")
         if training.replay_capacity < max(training.batch_size, learner.learning_starts):
