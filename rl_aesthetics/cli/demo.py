@@ -84,9 +84,8 @@ def _generate(source: str, dataset: Path) -> None:
 
 def _evaluate(settings: Config, output: Path) -> None:
     from juror_service.jurors import load_juror
-    from ray_cluster.train import AGENT_FILE
     from rl_aesthetics import report
-    from rl_aesthetics.agent import DQNAgent
+    from rl_aesthetics.agent import AGENT_FILE, DQNAgent
     from rl_aesthetics.dataset import RLDataset
     from rl_aesthetics.evaluate import evaluate
 
@@ -108,8 +107,7 @@ def _evaluate(settings: Config, output: Path) -> None:
 def _enhance(settings: Config, output: Path) -> None:
     """Edit degraded photos of the test split as if a user had brought them: from a file, at full size."""
     from juror_service.jurors import load_juror
-    from ray_cluster.train import AGENT_FILE
-    from rl_aesthetics.agent import DQNAgent
+    from rl_aesthetics.agent import AGENT_FILE, DQNAgent
     from rl_aesthetics.dataset import RLDataset
     from rl_aesthetics.enhance import enhance_photo, plan_outputs, write_enhancement
 

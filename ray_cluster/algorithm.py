@@ -1,0 +1,96 @@
+"""The RLlib algorithm, put together from a configuration: rollout workers as actors, learner and replay buffer here."""
+
+from __future__ import annotations
+
+from ray.rllib.algorithms.algorithm_config import AlgorithmConfig
+from ray.rllib.core.rl_module.rl_module import RLModuleSpec
+
+from juror_service.pocket_network import load_pocket_network
+from ray_cluster.learner import ActorLearnerDQN, QLearner
+from ray_cluster.rl_module import QModule
+from ray_cluster.rollout import RolloutWorker
+from ray_cluster.topology import Topology
+from rl_aesthetics.config import Config
+from rl_aesthetics.dataset import RLDataset
+from rl_aesthetics.env import Task
+from rl_aesthetics.networks import EditScoring
+from rl_aesthetics.scoring import Scorer
+
+
+def build_algorithm(
+    config: Config, dataset: RLDataset, scorer: Scorer, task: Task, topology: Topology
+) -> ActorLearnerDQN:
+    """Build the RLlib algorithm: rollout workers as actors, learner and replay buffer in this process."""
+    training, learner = config.rl_training.training, config.learner
+    observation_space, action_space = task.spaces()
+    algorithm_config: AlgorithmConfig = (
+        ActorLearnerDQN.get_default_config()
+        .framework("torch")
+        .debugging(seed=learner.seed, log_level="ERROR")
+        .environment(
+            env="rl_aesthetics/ImageEdit-v0",
+            observation_space=observation_space,
+            action_space=action_space,
+            env_config={
+                "dataset": dataset,
+                "scorer": scorer,
+                "task": task,
+                "fresh_degradations": learner.fresh_degradations,
+                "score_cache_size": config.juror.score_cache_size,
+                "store_frames": learner.replay == "frames",
+                "threads": max(1, int(topology.cpus_per_rollout_worker)),
+            },
+        )
+        .env_runners(
+            env_runner_cls=RolloutWorker,
+            num_env_runners=topology.rollout_workers,
+            num_envs_per_env_runner=training.dataloader_batch_size,
+            num_cpus_per_env_runner=topology.cpus_per_rollout_worker,
+            rollout_fragment_length=config.ray.rollout_fragment_length,
+        )
+        .fault_tolerance(restart_failed_env_runners=True)
+        .learners(num_learners=0, num_gpus_per_learner=topology.gpus_learner)
+        .training(
+            learner_class=QLearner,
+            lr=training.learning_rate,
+            grad_clip=learner.grad_clip,
+            train_batch_size_per_learner=training.batch_size,
+            double_q=learner.double_q,
+            num_steps_sampled_before_learning_starts=learner.learning_starts,
+            learner_config_dict={
+                "settings": config,
+                "weight_decay": learner.weight_decay,
+                "target_update_frequency": training.target_update_frequency,
+            },
+        )
+        .rl_module(
+            rl_module_spec=RLModuleSpec(
+                module_class=QModule,
+                model_config={
+                    "network": learner.network,
+                    "network_options": learner.network_options,
+                    "actions": task.actions,
+                    "double_q": learner.double_q,
+                    "gamma": training.gamma,
+                    "remember_next_action": learner.remember_next_action,
+                },
+            )
+        )
+        .reporting(
+            min_time_s_per_iteration=0, min_sample_timesteps_per_iteration=0, min_train_timesteps_per_iteration=0
+        )
+    )
+    algorithm: ActorLearnerDQN = algorithm_config.build_algo()
+    if learner.warm_start:
+        algorithm.start_from(_as_the_pocket_juror)
+    return algorithm
+
+
+def _as_the_pocket_juror(network: EditScoring) -> None:
+    """Its score is sigmoid((logit − location) / temperature), or without a value range the tangent at its middle."""
+    juror = load_pocket_network()
+    linear = juror.head[-1]
+    weight_F, bias = linear.weight / juror.temperature, (linear.bias - juror.location) / juror.temperature
+    if network.value_range is None:
+        weight_F, bias = weight_F / 4, bias / 4 + 0.5
+    network.start_from(juror.trunk, weight_F, bias)

@@ -1,0 +1,41 @@
+"""The validation worker: one Ray actor that runs the validation split while training goes on."""
+
+from __future__ import annotations
+
+import ray
+import torch
+
+from ray_cluster.topology import VALIDATION_CPUS
+from rl_aesthetics.agent import AgentDescription, DQNAgent
+from rl_aesthetics.dataset import RLDataset
+from rl_aesthetics.env import Task
+from rl_aesthetics.evaluate import Evaluation, agent_policy
+from rl_aesthetics.rewards import Success
+from rl_aesthetics.scoring import Scorer
+
+
+@ray.remote(num_cpus=VALIDATION_CPUS)
+class ValidationWorker:
+    """Runs the validation split greedily, beside training."""
+
+    def __init__(self, dataset: RLDataset, scorer: Scorer, task: Task, description: AgentDescription):
+        torch.set_num_threads(1)
+        self.evaluation = Evaluation(dataset, scorer, task)
+        self.agent = DQNAgent(description)
+
+    def __repr__(self) -> str:
+        return "ValidationWorker"
+
+    def run(self, weights: dict[str, torch.Tensor]) -> dict[str, float]:
+        """The validation metrics of a network with these weights."""
+        self.agent.network.load_state_dict(weights)
+        episodes = self.evaluation.run(agent_policy(self.agent))
+        success: Success = episodes.success()
+        return {
+            "val_avg_reward": float(episodes.returns_N.mean()),
+            "val_avg_improvement": float((episodes.final_N - episodes.degraded_N).mean()),
+            "val_success_rate": success.improved,
+            "val_recovered": success.recovered,
+            "val_exact": success.exact,
+            "val_avg_steps": float(episodes.steps_N.mean()),
+        }
