@@ -221,25 +221,12 @@ def _rows(
             compute=ActorPoolStrategy(size=settings.jurors),
             **resources,
         )
-    try:
-        for block in dataset.iter_batches(batch_size=None, batch_format="numpy"):
-            for values in zip(*block.values(), strict=True):
-                yield dict(zip(block.keys(), values, strict=True))
-    except Exception as error:  # Ray wraps what a task raised, several layers deep
-        cause = _raised_by(error, (UserError, ScoringError))
-        if cause is None:
-            raise
-        raise cause from error
-
-
-def _raised_by(error: BaseException | None, kinds: tuple[type[BaseException], ...]) -> BaseException | None:
-    seen: set[int] = set()
-    while error is not None and id(error) not in seen:
-        seen.add(id(error))
-        if isinstance(error, kinds):
-            return error
-        error = getattr(error, "cause", None) or error.__cause__
-    return None
+    for block in dataset.iter_batches(batch_size=None, batch_format="numpy"):
+        for values in zip(*block.values(), strict=True):
+            row = dict(zip(block.keys(), values, strict=True))
+            if row["failure"]:
+                raise ScoringError(str(row["failure"]))
+            yield row
 
 
 def _write(writer: DatasetWriter, row: dict[str, Any]) -> None:

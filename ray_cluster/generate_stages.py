@@ -12,6 +12,7 @@ import cv2
 import numpy as np
 
 from rl_aesthetics.degrade import degrade, draw, is_reversible
+from rl_aesthetics.errors import ScoringError
 from rl_aesthetics.scoring import Scorer, reduce_image
 from rl_aesthetics.sources import PhotoError, read_photo
 from rl_aesthetics.sources.photo import prepare_photo
@@ -85,23 +86,31 @@ class DegradePhotos:
 
 
 class ScorePhotos:
-    """A juror in an actor of the pool: adds `score` and `initial_score` to a block."""
+    """A juror in an actor of the pool: adds `score` and `initial_score` to a block, or the `failure` to score it.
+
+    A failure travels as a column because Ray Data does not hand on the type of what its workers raise.
+    """
 
     def __init__(self, make_scorer: Callable[[], Scorer]):
         self.scorer = make_scorer()
 
     def __call__(self, block: Block) -> Block:
         score, initial_score = np.zeros((2, len(block["index"])))
+        failure = ""
         usable = np.flatnonzero(block["reason"] == "")
         if usable.size:
             # The copies of a photo share their original: it is scored once.
             _, first, original_of = np.unique(block["index"][usable], return_index=True, return_inverse=True)
             views = np.concatenate([block["degraded_view"][usable], block["original_view"][usable[first]]])
-            scores = self.scorer.score(list(views))
-            score[usable] = scores[: usable.size]
-            initial_score[usable] = scores[usable.size :][original_of]
+            try:
+                scores = self.scorer.score(list(views))
+                score[usable] = scores[: usable.size]
+                initial_score[usable] = scores[usable.size :][original_of]
+            except ScoringError as error:
+                failure = str(error) or "the juror could not score"
         kept = {key: column for key, column in block.items() if not key.endswith("_view")}
-        return {**kept, "score": score, "initial_score": initial_score}
+        failures = np.full(len(score), failure)
+        return {**kept, "score": score, "initial_score": initial_score, "failure": failures}
 
 
 def _column(values: list[Any]) -> np.ndarray:
