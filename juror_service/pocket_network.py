@@ -24,7 +24,7 @@ class PocketNetwork(nn.Module):
     """Images to a logit: the higher, the more the image looks like a photo that nobody manipulated.
 
     Attributes:
-        trunk: uint8 or float RGB `(B, 3, 64, 64)` with values 0–255 to features float32 `(B, 128)`. It normalises inside.
+        trunk: uint8 or float RGB `(B, 3, 64, 64)`, values 0–255, to features float32 `(B, 128)`. It normalises inside.
         head: features `(B, 128)` to logits `(B, 1)`.
         location, temperature: scalar buffers that place logits on the score scale, see `score`.
     """
@@ -60,7 +60,7 @@ class PocketNetwork(nn.Module):
         return self.head(self.trunk(images_BCHW))[:, 0]
 
     def score(self, images_BCHW: torch.Tensor) -> torch.Tensor:
-        """Scores float32 `(B,)` in (0, 1): `sigmoid((logit − location) / temperature)`, strictly increasing in the logit."""
+        """Scores float32 `(B,)` in (0, 1): `sigmoid((logit − location) / temperature)`, increasing in the logit."""
         return torch.sigmoid((self(images_BCHW) - self.location) / self.temperature)
 
 

@@ -2,11 +2,11 @@
 
 It comes with the package (at most 2 MB), runs on the CPU through ONNX Runtime and needs no PyTorch.
 
-**The score** is a float32 in (0, 1); higher is more natural. It is `sigmoid((logit − location) / temperature)` of a small
-ranking network, with the two constants chosen so that the median photo that training never saw scores 0.85 and the
-median of its one-edit degradations 0.25: undoing an edit is typically worth 0.1 to 0.8. It is strictly increasing in the
-logit, so rankings are the network's own. Differences between states of one photo are what it is made for; differences
-between photos mean less, and it knows nothing of human taste. `weights/pocket.md` is its model card.
+**The score** is a float32 in (0, 1); higher is more natural. It is `sigmoid((logit − location) / temperature)` of a
+small ranking network. The two constants put the median photo that training never saw at 0.85 and the median of its
+one-edit states at 0.25: undoing an edit is typically worth 0.1 to 0.8. The score is strictly increasing in the logit,
+so rankings are the network's own. Differences between states of one photo are what it is made for; differences between
+photos mean less, and it knows nothing of human taste. `weights/pocket.md` is its model card.
 """
 
 from __future__ import annotations

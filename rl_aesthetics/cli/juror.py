@@ -1,5 +1,139 @@
 """`juror`: list, score and train what gives the scores."""
 
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
 import typer
 
-app = typer.Typer(help="What gives the scores.", no_args_is_help=True)
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from juror_service.train import Progress
+
+app = typer.Typer(help="What gives the scores: list, score, train.", no_args_is_help=True)
+
+
+@app.command("list")
+def list_jurors() -> None:
+    """Show every juror: what it judges, its licence, its size, where its weights are. Loads no model."""
+    from rich.console import Console
+    from rich.table import Table
+
+    from juror_service.jurors import DEFAULT, available_jurors
+
+    table = Table(box=None, pad_edge=False)
+    for column in ("name", "judges", "licence", "looks at", "size"):
+        table.add_column(column, no_wrap=column != "judges")
+    table.add_column("weights", overflow="fold")
+    for name, juror in available_jurors().items():
+        size = "unknown" if juror.weights_bytes is None else f"{juror.weights_bytes / 1e6:.1f} MB"
+        default = " (default)" if name == DEFAULT else ""
+        table.add_row(name + default, juror.title, juror.licence, f"{juror.size}×{juror.size}", size, juror.weights)
+    Console().print(table)
+
+
+@app.command()
+def score(
+    files: Annotated[list[Path], typer.Argument(help="Photos: JPEG, PNG, WebP, TIFF or BMP.", show_default=False)],
+    juror: Annotated[str, typer.Option(help="Which juror, see `juror list`.")] = "pocket",
+    weights: Annotated[
+        Path | None, typer.Option(help="Weights from `juror train` instead of the juror's own.", show_default=False)
+    ] = None,
+    as_json: Annotated[
+        bool, typer.Option("--json", help='One {"file": …, "score": …} line per file, nothing else.')
+    ] = False,
+) -> None:
+    """Score photos; higher is better.
+
+    A photo is turned as its EXIF orientation says and reduced to the size that the juror looks at. The pocket juror's
+    scores lie between 0 and 1 and say how much a photo looks like one that nobody manipulated.
+    """
+    from rich.console import Console
+    from rich.table import Table
+
+    from juror_service.jurors import load_juror
+    from rl_aesthetics.scoring import reduce_image
+    from rl_aesthetics.sources import read_photo
+
+    scorer = load_juror(juror, **({} if weights is None else {"weights": weights}))
+    # All files are read before anything is printed, so that a broken one leaves no half answer.
+    scores = scorer.score([reduce_image(read_photo(file), scorer.size)[..., ::-1] for file in files])
+    if as_json:
+        for file, value in zip(files, scores, strict=True):
+            typer.echo(json.dumps({"file": str(file), "score": round(float(value), 6)}))
+        return
+    table = Table(box=None, pad_edge=False)
+    table.add_column("score", justify="right")
+    table.add_column("file", overflow="fold")
+    for file, value in zip(files, scores, strict=True):
+        table.add_row(f"{value:.4f}", str(file))
+    Console().print(table)
+
+
+@app.command()
+def train(
+    photos: Annotated[
+        Path,
+        typer.Option(
+            help="Folder of photos, searched with its subfolders. A few hundred at least.", show_default=False
+        ),
+    ],
+    output: Annotated[Path, typer.Option(help="Folder for the weights and the model card.", show_default=False)],
+    steps: Annotated[int, typer.Option(help="Optimiser steps.")] = 2500,
+    originals: Annotated[int, typer.Option(help="Photos a step.")] = 48,
+    held_out: Annotated[float, typer.Option(help="Share of the photos kept for measuring, never trained on.")] = 0.2,
+    seed: Annotated[int, typer.Option(help="Seed of everything random, the choice of held-out photos included.")] = 0,
+    threads: Annotated[
+        int | None, typer.Option(help="CPU threads; all that this process may use if left out.", show_default=False)
+    ] = None,
+) -> None:
+    """Train a pocket juror on your own photos and measure it on photos it never saw.
+
+    It learns to put a photo above its own edits and degradations; nobody has to rate anything. It writes pocket.onnx,
+    pocket.safetensors, pocket.json and the model card pocket.md at the end; an interrupted run changes nothing. Use
+    the result with `juror score --weights OUTPUT/pocket.onnx`.
+    """
+    import torch
+    from rich.console import Console
+
+    from juror_service.train import Recipe, train_juror
+
+    if threads is not None:
+        torch.set_num_threads(threads)
+    console = Console(stderr=True)
+    recipe = Recipe(steps=steps, originals=originals, held_out=held_out, seed=seed)
+    with _progress(console, steps) as report:
+        record = train_juror(photos, output, recipe, report)
+    held = record["held_out"]
+    typer.echo(f"trained on {record['photos']['training']} photos; on {held['photos']} photos it never saw:")
+    typer.echo(f"  one-edit pairs in order  {held['pairs_in_order']:.1%} (worst edit {held['worst_edit']:.1%})")
+    typer.echo(f"  one edit undone exactly  {held['greedy_exact']:.1%}")
+    typer.echo(f"  images a second          {record['images_per_second']:,.0f}")
+    for suffix in (".onnx", ".safetensors", ".json", ".md"):
+        typer.echo(output / f"pocket{suffix}")
+
+
+@contextmanager
+def _progress(console: Console, steps: int) -> Iterator[Callable[[Progress], None]]:
+    """A bar on a terminal, one plain line per report elsewhere; both on stderr."""
+    if not console.is_terminal:
+        yield lambda p: console.print(f"step {p.step} of {p.steps}, loss {p.loss:.4f}", highlight=False)
+        return
+    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
+    from rich.progress import Progress as Bar
+
+    columns = (
+        TextColumn("training"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[loss]}"),
+        TimeRemainingColumn(),
+    )
+    with Bar(*columns, console=console) as bar:
+        task = bar.add_task("training", total=steps, loss="")
+        yield lambda p: bar.update(task, completed=p.step, loss=f"loss {p.loss:.4f}")
