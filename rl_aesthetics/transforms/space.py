@@ -79,20 +79,22 @@ class View:
     """What somebody who looks at `size` × `size` pixels sees of photos under edits.
 
     Half shifts, inversions and swaps commute with area averaging (up to rounding where an average ends in .5), so in a
-    reversible space the reductions are made once and edited; otherwise the photo is edited and then reduced.
+    reversible space the reductions are made once and edited; otherwise, and for an odd `size`, whose half is no whole
+    number of pixels, the photo is edited and then reduced.
 
     Args:
         reductions_NCHW: uint8 RGB `(N, 3, size, size)` of the unedited photos.
-        photo: gives photo i, uint8 BGR `(H, W, 3)`; only used where the space is not reversible.
+        photo: gives photo i, uint8 BGR `(H, W, 3)`; only used where the photo itself is edited.
     """
 
     def __init__(self, space: EditSpace, reductions_NCHW: np.ndarray, photo):
         self.space, self.reductions_NCHW, self.photo = space, reductions_NCHW, photo
         self.size = reductions_NCHW.shape[-1]
+        self.edits_reductions = space.reversible and self.size % 2 == 0
 
     def __call__(self, photos_B: np.ndarray, states_B: np.ndarray) -> np.ndarray:
         """uint8 RGB `(B, 3, size, size)` of the photos with these numbers in these states."""
-        if self.space.reversible:
+        if self.edits_reductions:
             return algebra.render_rgb(self.reductions_NCHW[photos_B], states_B)
         rendered = np.empty((len(photos_B), 3, self.size, self.size), np.uint8)
         for k, (i, state) in enumerate(zip(photos_B, states_B, strict=True)):
