@@ -11,7 +11,7 @@ from rich.console import Console
 
 from rl_aesthetics.cli import app
 from rl_aesthetics.cli.progress import PLAIN_INTERVAL_S
-from rl_aesthetics.errors import ScoringError, UserError
+from rl_aesthetics.errors import UserError
 
 if TYPE_CHECKING:
     from rl_aesthetics.agent import DQNAgent
@@ -66,7 +66,7 @@ def evaluate(
     elif scorer.fingerprint != agent.description.juror:
         console.print(f"note: scored by {scorer.fingerprint}; the agent was trained on {agent.description.juror}")
     with _Progress() as progress:
-        summary = _scored(run, agent, photos, scorer, output_dir, checkpoint, max_steps, oracle, progress)
+        summary = run(agent, photos, scorer, output_dir, checkpoint, max_steps, oracle, progress)
     console.print(report.table(summary))
     for name in (report.SUMMARY, report.RESULTS, report.PICTURES):
         console.print(f"wrote {output_dir / name}")
@@ -118,7 +118,7 @@ def enhance(
             refused.append(error)
             Console(stderr=True, soft_wrap=True).print(f"skipped {error}", style="red", markup=False, highlight=False)
             continue
-        enhancement = _scored(enhance_photo, agent, pixels_HWC, scorer, max_steps)
+        enhancement = enhance_photo(agent, pixels_HWC, scorer, max_steps)
         write_enhancement(enhancement, photo, result, record, checkpoint, agent.description.juror)
         console.print(
             f"{photo}: {' → '.join(enhancement.edits) or 'left as it is'}; score {enhancement.score_before:.3f} → "
@@ -141,15 +141,6 @@ def _juror(agent: DQNAgent, name: str | None) -> Scorer:
         return load_juror(name)
     trained_with = agent.description.config.get("juror", {})
     return load_juror(trained_with.get("name", DEFAULT), **trained_with.get("options", {}))
-
-
-def _scored(work, *arguments):
-    """Do it; a juror that fails is no mistake of the user's, but it gets one line as well and exit code 1."""
-    try:
-        return work(*arguments)
-    except ScoringError as error:
-        Console(stderr=True, soft_wrap=True).print(f"error: {error}", style="red", markup=False, highlight=False)
-        raise typer.Exit(1) from error
 
 
 class _Progress:

@@ -74,6 +74,14 @@ def test_bug_3_a_description_with_another_number_of_actions_than_outputs_is_refu
         DQNAgent.load(file)
 
 
+def test_the_networks_options_are_kept(tmp_path):
+    saved = DQNAgent(description(network="edit_scoring", network_options={"value_range": [-1, 3]}))
+    saved.save(tmp_path / "a.safetensors")
+    loaded = DQNAgent.load(tmp_path / "a.safetensors")
+    assert loaded.network.value_range == [-1, 3]
+    np.testing.assert_array_equal(loaded.values(OBSERVATIONS), saved.values(OBSERVATIONS))
+
+
 def test_the_folder_of_a_training_will_do(file):
     assert DQNAgent.load(file.parent).description == description()
 

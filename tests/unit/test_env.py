@@ -89,7 +89,7 @@ def action_lists(num_actions, steps=14):
     return st.lists(st.tuples(*[st.integers(0, num_actions - 1)] * 3), min_size=1, max_size=steps)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(seed=st.integers(0, 2**32 - 1), fresh=st.booleans(), steps=st.integers(1, 6), actions=action_lists(15))
 def test_both_environments_make_the_same_transitions(seed, fresh, steps, actions):
     task = Task(max_steps=steps)
@@ -97,11 +97,11 @@ def test_both_environments_make_the_same_transitions(seed, fresh, steps, actions
     play(Shadow(env, SMALL, tolerance=0, score_tolerance=0), seed, actions)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(
     seed=st.integers(0, 2**32 - 1),
     size=st.sampled_from([(96, 150), (130, 64), (384, 216)]),
-    juror_size=st.sampled_from([32, 64]),
+    juror_size=st.sampled_from([32, 33, 64]),
     actions=action_lists(15, steps=8),
 )
 def test_on_larger_photos_they_differ_by_the_rounding_of_averages_at_most(seed, size, juror_size, actions):
@@ -110,7 +110,7 @@ def test_on_larger_photos_they_differ_by_the_rounding_of_averages_at_most(seed, 
     play(Shadow(env, photos, tolerance=1, score_tolerance=2 / 255), seed, actions)
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(seed=st.integers(0, 2**32 - 1), actions=action_lists(3, steps=8))
 def test_the_guides_custom_action_space_without_stop_works_in_both(seed, actions):
     guide = ["SwapColorChannelTransformerGB", "InvertColorChannelTransformerR", "GaussianBlur3"]
@@ -193,7 +193,7 @@ def test_after_an_end_the_next_step_begins_another_episode_whatever_the_action()
     assert info["steps"][1] == 2  # the other goes on
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(seed=st.integers(0, 1000), actions=action_lists(15, steps=20))
 def test_the_scorer_is_called_once_a_step_at_most_and_never_twice_for_a_state(seed, actions):
     juror = CountingScorer()

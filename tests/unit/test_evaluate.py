@@ -70,7 +70,7 @@ def test_no_episode_is_longer_than_the_step_limit():
     assert evaluation.run(evaluation.random_policy()).steps_N.tolist() == [3] * 14
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(seed=st.integers(0, 100), steps=st.integers(1, 5), size=st.sampled_from([32, 64]))
 def test_returns_are_the_sums_of_what_the_environment_pays(seed, steps, size):
     task = Task(max_steps=steps, reward=ScoreDifference(step_penalty=0.03, terminal_bonus=0.5))
@@ -112,7 +112,7 @@ def test_the_search_finds_the_best_of_all_sequences(edits, steps, stop):
         assert evaluation.best_scores()[photo] == pytest.approx(expected, abs=1e-6)
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(start=st.integers(0, algebra.NUM_STATES - 1), steps=st.integers(1, 4), stop=st.booleans())
 def test_every_end_is_reached_by_its_actions(start, steps, stop):
     actions = (*REVERSIBLE, STOP) if stop else REVERSIBLE

@@ -119,3 +119,44 @@ def test_edit_scoring_without_stop_never_uses_the_value_of_stopping():
         q.head.weight.zero_()
         q.head.bias.copy_(torch.tensor([1.0, 5.0]))
     assert q(noise()).unique().tolist() == [1]
+
+
+def unlearned_batch_norms(q):
+    """Batch norms of a new network change nothing; these do."""
+    for module in q.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            module.running_mean.uniform_(-0.1, 0.1)
+            module.running_var.uniform_(0.5, 2)
+            nn.init.uniform_(module.weight, 0.5, 2)
+            nn.init.uniform_(module.bias, -0.5, 0.5)
+    return q
+
+
+def test_edit_scoring_gives_the_same_values_with_and_without_folded_batch_norms():
+    q = unlearned_batch_norms(network("edit_scoring"))
+    with torch.inference_mode():
+        folded_BA = q(noise())
+    torch.testing.assert_close(folded_BA, q(noise()).detach(), atol=1e-4, rtol=1e-4)
+
+
+def test_edit_scoring_follows_its_weights_when_they_change():
+    q, other = network("edit_scoring"), unlearned_batch_norms(network("edit_scoring"))
+    with torch.inference_mode():
+        before_BA = q(noise())
+        q.load_state_dict(other.state_dict())
+        assert not torch.allclose(q(noise()), before_BA)
+        torch.testing.assert_close(q(noise()), other(noise()))
+
+
+def test_edit_scoring_with_a_value_range_stays_within_it():
+    q = make_network("edit_scoring", ACTIONS, 64, value_range=(-1, 3)).eval()
+    with torch.no_grad():
+        q.head.bias.copy_(torch.tensor([40.0, -40.0]))
+    values_BA = q(noise())
+    torch.testing.assert_close(values_BA[:, :-1], torch.full((3, 14), 3.0))
+    torch.testing.assert_close(values_BA[:, -1], torch.full((3,), -1.0))
+
+
+def test_an_option_that_a_network_does_not_have_is_refused():
+    with pytest.raises(UserError, match="network 'simple_cnn' has no option 'value_range'"):
+        make_network("simple_cnn", ACTIONS, 64, value_range=(0, 1))
