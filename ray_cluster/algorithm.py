@@ -49,19 +49,22 @@ def build_algorithm(
             rollout_fragment_length=config.ray.rollout_fragment_length,
         )
         .fault_tolerance(restart_failed_env_runners=True)
-        .learners(num_learners=0, num_gpus_per_learner=topology.gpus_learner)
-        .training(
+        .learners(
+            num_learners=0,
+            num_gpus_per_learner=topology.gpus_learner,
             learner_class=QLearner,
-            lr=training.learning_rate,
-            grad_clip=learner.grad_clip,
-            train_batch_size_per_learner=training.batch_size,
-            double_q=learner.double_q,
-            num_steps_sampled_before_learning_starts=learner.learning_starts,
             learner_config_dict={
                 "settings": config,
                 "weight_decay": learner.weight_decay,
                 "target_update_frequency": training.target_update_frequency,
             },
+        )
+        .training(
+            lr=training.learning_rate,
+            grad_clip=learner.grad_clip,
+            train_batch_size_per_learner=training.batch_size,
+            double_q=learner.double_q,
+            num_steps_sampled_before_learning_starts=learner.learning_starts,
         )
         .rl_module(
             rl_module_spec=RLModuleSpec(

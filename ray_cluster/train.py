@@ -9,6 +9,7 @@ configuration) and `metrics.jsonl`. It deliberately leaves out resuming a replay
 from __future__ import annotations
 
 import json
+import logging
 import os
 import shutil
 import time
@@ -70,6 +71,8 @@ def task_of(config: Config) -> Task:
 
 def init_ray(config: Config) -> None:
     """Connect to the configured cluster, to the one that a submitted job runs in, or start one here."""
+    for chatty in ("ray.rllib", "ray.tune", "ray._common.deprecation"):  # nothing that a user could act on
+        logging.getLogger(chatty).setLevel(logging.ERROR)
     if ray.is_initialized():
         return
     address = config.ray.address or os.environ.get("RAY_ADDRESS")
@@ -83,7 +86,7 @@ def init_ray(config: Config) -> None:
         num_cpus=config.ray.num_cpus or max(2, os.cpu_count() or 1),
         include_dashboard=config.ray.dashboard,
         log_to_driver=False,
-        configure_logging=False,
+        logging_level=logging.ERROR,
     )
 
 

@@ -111,8 +111,8 @@ def write_annotations(folder: Path, records: Sequence[Record], categories: Seque
 class RLDataset:
     """The photos of one split: degraded pixels, the original's score and what was done.
 
-    Pixels are read when asked for; what is pickled is the records, so a dataset is cheap to ship to a rollout worker on
-    the same file system.
+    Pixels are read when asked for; what is pickled is the path, so a dataset is cheap to ship to a rollout worker that
+    shares the file system.
 
     Attributes:
         root: the dataset's folder; None for one made `from_arrays`.
@@ -277,8 +277,11 @@ class RLDataset:
             self._thumbnails[size, kind] = thumbnails
         return self._thumbnails[size, kind]
 
-    def __getstate__(self) -> dict:
-        return {**self.__dict__, "_thumbnails": {}}  # quicker made again than shipped
+    def __reduce__(self):
+        """A dataset on disk is shipped as its path and opened again; one in memory with its pixels."""
+        if self.root is not None:
+            return RLDataset, (self.root, self.split)
+        return object.__new__, (RLDataset,), {**self.__dict__, "_thumbnails": {}}
 
     def _read(self, file: str, record: Record) -> np.ndarray:
         path = self.folder / file

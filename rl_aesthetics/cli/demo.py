@@ -120,6 +120,7 @@ def _enhance(settings: Config, output: Path) -> None:
     files = list(photos.values())[:PHOTOS_TO_ENHANCE]
     if not files:
         raise UserError(f"{settings.dataset} has no test photo")
+    folder.mkdir(parents=True, exist_ok=True)
     for photo, result, record_file in plan_outputs(files, folder, "png", overwrite=True):
         enhancement = enhance_photo(agent, cv2.imread(str(photo)), scorer)
         write_enhancement(enhancement, photo, result, record_file, agent_file, agent.description.juror)

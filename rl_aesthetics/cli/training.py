@@ -14,7 +14,7 @@ from rl_aesthetics.cli.progress import EpochProgress
 from rl_aesthetics.config import Config, load_config, to_yaml
 from rl_aesthetics.errors import UserError
 
-console = Console(highlight=False)
+console = Console(highlight=False, soft_wrap=True)
 
 PROMPTS = (
     ("Experiment name", "mlflow.experiment"),
