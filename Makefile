@@ -1,10 +1,11 @@
 # make demo   from sample photos to a trained agent to edited photos, in under ten minutes after the install
 # make test   ruff and the whole test suite
+# make docs   docs/configuration.md, from the settings in the code
 
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test install constraints clean
+.PHONY: demo test docs install constraints clean
 
 demo: .venv/.samples
 	$(BIN)/rl-aesthetics demo
@@ -13,6 +14,9 @@ test: .venv/.test
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/python -m pytest
+
+docs: .venv/.test
+	$(BIN)/python docs/write_configuration.py
 
 install: .venv/.samples
 
