@@ -26,7 +26,7 @@ from torch import nn
 
 from ray_cluster.replay import ReplayBuffer, ReplayRenderer
 from ray_cluster.rl_module import LOSS, NEXT_ACTIONS, NEXT_SCORES, SCORES
-from ray_cluster.rollout import Fragment
+from ray_cluster.rollout import EPISODE, Fragment
 from rl_aesthetics.config import Config
 from rl_aesthetics.errors import ScoringError
 from rl_aesthetics.networks import QNetwork
@@ -256,4 +256,4 @@ class ActorLearnerDQN(DQN):
     def take_episodes(self) -> np.ndarray:
         """`EPISODE` records of the episodes that finished since the last call."""
         taken, self.finished_episodes = self.finished_episodes, []
-        return np.concatenate(taken) if taken else np.zeros(0)
+        return np.concatenate(taken) if taken else np.zeros(0, EPISODE)
