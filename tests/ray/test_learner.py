@@ -1,0 +1,336 @@
+"""Actor and learner on a real Ray cluster: what reaches the replay buffer, and what is learned from it."""
+
+import os
+import signal
+import sys
+import time
+
+import numpy as np
+import pytest
+import ray
+import torch
+from ray.rllib.core import DEFAULT_MODULE_ID
+
+from ray_cluster.algorithm import build_algorithm
+from ray_cluster.juror_actor import start_jurors
+from ray_cluster.replay import ReplayRenderer
+from ray_cluster.topology import plan
+from ray_cluster.train import task_of
+from ray_cluster.validation import ValidationWorker
+from rl_aesthetics.agent import AgentDescription, DQNAgent
+from rl_aesthetics.config import load_config
+from rl_aesthetics.dataset import RLDataset
+from rl_aesthetics.errors import ScoringError
+from rl_aesthetics.evaluate import Evaluation, agent_policy
+from rl_aesthetics.rewards import ScoreDifference
+from rl_aesthetics.scoring import FunctionScorer
+from rl_aesthetics.transforms import REVERSIBLE, STOP
+from rl_aesthetics.transforms.space import EditSpace, View
+
+pytestmark = [pytest.mark.ray, pytest.mark.slow]
+
+WORKERS, GAMMA, RATIO, SYNC = 2, 0.37, 4.0, 7
+SHARES = ["juror.num_cpus=0.1", "ray.cpus_per_rollout_worker=0.3"]  # several algorithms share two CPUs
+
+
+@pytest.fixture(scope="module", autouse=True)
+def cluster():
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("RAY_AUTH_MODE", "disabled")
+        ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False)
+        ray.cloudpickle.register_pickle_by_value(sys.modules[__name__])  # the workers cannot import a test module
+        torch.set_num_threads(1)
+        yield
+        ray.shutdown()
+
+
+def planes():
+    """A scene in blue, green and red, each brighter than the last and each with a gradient of its own."""
+    x, y = np.meshgrid(np.linspace(-0.5, 0.5, 64), np.linspace(-0.5, 0.5, 64))
+    return np.stack([60 + 60 * x + 20 * y, 120 - 30 * x - 50 * y, 190 + 20 * x + 40 * y], axis=2)
+
+
+def scene(number):
+    """A photo of the scene, with its own light and noise: uint8 BGR `(64, 64, 3)`."""
+    rng = np.random.default_rng(number)
+    return np.clip(np.rint(planes() + rng.integers(-10, 11) + rng.integers(-8, 9, (64, 64, 3))), 0, 255).astype(
+        np.uint8
+    )
+
+
+def naturalness(image_RGB):
+    """How close an image is to the scene, in [0, 1]: every edit of a photo of it lowers that."""
+    return 1 - np.abs(image_RGB[..., ::-1] - planes()).mean() / 255
+
+
+def make_scorer():
+    return FunctionScorer(naturalness, fingerprint="naturalness")
+
+
+class UnreliableScorer(FunctionScorer):
+    """Fails at random, about once in eight calls."""
+
+    def __init__(self):
+        super().__init__(naturalness, fingerprint="naturalness")
+        self.random = np.random.default_rng(0)
+
+    def score(self, images):
+        if self.random.random() < 0.12:
+            raise ScoringError("out of order")
+        return super().score(images)
+
+
+def scenes(first, count):
+    edits = np.random.default_rng(first).integers(0, len(REVERSIBLE), count)
+    return RLDataset.from_arrays([scene(first + k) for k in range(count)], [[REVERSIBLE[edit]] for edit in edits])
+
+
+def started(dataset, make, workers, *overrides):
+    config = load_config(None, [*SHARES, f"ray.num_rollout_workers={workers}", *overrides])
+    task = task_of(config)
+    return build_algorithm(config, dataset, start_jurors(make, num_cpus=0.1), task, plan(config, 2, 0))
+
+
+@pytest.fixture(scope="module")
+def photos():
+    return scenes(0, 24)
+
+
+@pytest.fixture(scope="module")
+def algorithm(photos):
+    algorithm = started(
+        photos,
+        make_scorer,
+        WORKERS,
+        f"training.gamma={GAMMA}",
+        f"training.target_update_frequency={SYNC}",
+        "training.epsilon_decay=0.998",
+        "training.replay_capacity=50000",
+        f"learner.samples_per_insert={RATIO}",
+        "learner.learning_starts=200",
+        "learner.replay=frames",
+    )
+    yield algorithm
+    algorithm.stop()
+
+
+def held(algorithm):
+    """The transitions in the buffer, in the order of insertion; nothing has been overwritten yet."""
+    replay = algorithm.replay
+    assert replay.added == len(replay) < replay.capacity
+    return replay.transitions[: len(replay)]
+
+
+def network_of(algorithm):
+    return algorithm.learner_group._learner.module[DEFAULT_MODULE_ID].unwrapped()
+
+
+def tensors_of(algorithm):
+    return {name: torch.from_numpy(tensor) for name, tensor in algorithm.network_weights().items()}
+
+
+def check_episodes(transitions, dataset, task):
+    """Every episode is there from its degraded photo to its end, in order, with the scores and rewards it must have."""
+    space = EditSpace(task.actions)
+    view = View(space, dataset.thumbnails(64), dataset.original)
+
+    def score(photos_B, states_B):
+        return make_scorer().score(view(photos_B, states_B).transpose(0, 2, 3, 1))
+
+    ends = np.flatnonzero(transitions["terminated"])
+    firsts = np.concatenate([[0], ends[:-1] + 1])
+    assert ends[-1] == len(transitions) - 1
+    lengths = ends - firsts + 1
+    assert lengths.max() <= task.max_steps
+    assert (transitions["photo"] == np.repeat(transitions["photo"][firsts], lengths)).all()
+    np.testing.assert_array_equal(transitions["state"][firsts], dataset.start_states()[transitions["photo"][firsts]])
+    going = ~transitions["terminated"][:-1]
+    np.testing.assert_array_equal(transitions["next_state"][:-1][going], transitions["state"][1:][going])
+    np.testing.assert_array_equal(transitions["next_state"], space.after(transitions["state"], transitions["action"]))
+    stopped = transitions["action"] == space.stop
+    np.testing.assert_array_equal(transitions["terminated"][stopped], True)
+    np.testing.assert_array_equal(lengths[~stopped[ends]], task.max_steps)
+    assert (transitions["next_action"][ends] == -1).all()
+    assert (transitions["next_action"][:-1][going] >= 0).all()
+
+    photo = transitions["photo"]
+    before, after = score(photo, transitions["state"]), score(photo, transitions["next_state"])
+    np.testing.assert_allclose(transitions["score"], before, atol=1e-6)
+    np.testing.assert_allclose(transitions["next_score"], after, atol=1e-6)
+    reward = ScoreDifference()(before, after, score(photo, np.zeros_like(photo)), transitions["terminated"])
+    np.testing.assert_allclose(transitions["reward"], reward, atol=1e-6)
+
+
+def test_epsilon_decays_with_every_finished_episode(algorithm):
+    """It decayed per epoch once: 0.951 after ten."""
+    assert algorithm.epsilon == 1.0
+    while algorithm.episodes_done < 50:
+        algorithm.training_step(0.2)
+    finished = int(held(algorithm)["terminated"].sum())
+    assert algorithm.episodes_done == finished
+    assert algorithm.epsilon == pytest.approx(max(0.05, 0.998**finished))
+
+
+def test_complete_episodes_with_their_stop_and_their_rewards_reach_the_buffer(algorithm, photos):
+    """STOP was never stored as a transition once."""
+    while len(algorithm.replay) < 600:
+        algorithm.training_step(0.2)
+    task = task_of(algorithm.settings)
+    check_episodes(held(algorithm), photos, task)
+    stops = held(algorithm)["action"] == task.actions.index(STOP)
+    assert stops.sum() > 20
+    episodes = algorithm.take_episodes()
+    assert episodes["steps"].sum() == len(algorithm.replay)
+
+
+def test_stored_frames_are_what_replay_by_reference_would_render(algorithm, photos):
+    rows = np.flatnonzero(~held(algorithm)["terminated"])[:200]
+    before, after = algorithm.replay.observations(rows)
+    renderer = ReplayRenderer(photos.thumbnails(64), 64, augment=False)
+    rendered = renderer(algorithm.replay.transitions[rows], np.random.default_rng(0))
+    np.testing.assert_array_equal(before, rendered[0])
+    np.testing.assert_array_equal(after, rendered[1])
+
+
+def test_the_configured_gamma_reaches_the_model(algorithm):
+    """A sampled hyper-parameter never reached the model once."""
+    assert network_of(algorithm).model_config["gamma"] == GAMMA
+
+
+def test_the_target_network_is_synced_every_so_many_updates(algorithm):
+    """The sync was tested once an episode, and could be skipped."""
+    module, learner = network_of(algorithm), algorithm.learner_group._learner
+
+    def same():
+        online, target = module.network.state_dict(), module._target_network.state_dict()
+        return all(torch.equal(online[name], target[name]) for name in online)
+
+    for _ in range(3 * SYNC):
+        algorithm._learn(1)
+        assert same() == (learner.updates % SYNC == 0), learner.updates
+
+
+def test_samples_per_insert_is_held_within_5_percent(algorithm):
+    until = time.monotonic() + 3
+    while time.monotonic() < until or len(algorithm.replay) < 1500:
+        algorithm.training_step(0.5)
+    assert algorithm.samples_per_insert == pytest.approx(RATIO, rel=0.05)
+    assert algorithm.trained == 32 * algorithm.learner_group._learner.updates
+
+
+def check_workers_follow(algorithm):
+    """Every worker comes to act with the learner's weights; one with two updates under way is left out at first."""
+    wanted, deadline = algorithm.network_weights(), time.monotonic() + 20
+    while time.monotonic() < deadline:
+        algorithm._send_weights()
+        acting = algorithm.env_runner_group.foreach_env_runner(
+            lambda worker: {name: tensor.numpy() for name, tensor in worker.module.network.state_dict().items()},
+            local_env_runner=False,
+        )
+        if all((weights[name] == wanted[name]).all() for weights in acting for name in wanted):
+            break
+    assert len(acting) == WORKERS
+    for weights in acting:
+        for name in wanted:
+            np.testing.assert_array_equal(weights[name], wanted[name], name)
+
+
+def test_the_learners_weights_reach_the_rollout_workers(algorithm):
+    algorithm.training_step(0.3)
+    check_workers_follow(algorithm)
+
+
+def test_validation_never_enters_the_buffer(algorithm):
+    """Validation episodes went into the replay buffer once. Here they are of photos with numbers of their own."""
+    validation, task = scenes(1000, 40), task_of(algorithm.settings)
+    scorer = algorithm.config.env_config["scorer"]
+    description = AgentDescription("simple_cnn", task.actions, (3, 64, 64), task.max_steps, scorer.fingerprint)
+    worker = ValidationWorker.remote(validation, scorer, task, description)
+    before, pending = len(algorithm.replay), [worker.run.remote(tensors_of(algorithm)) for _ in range(3)]
+    while len(ray.wait(pending, num_returns=len(pending), timeout=0)[0]) < len(pending) or (
+        len(algorithm.replay) < before + 200
+    ):
+        algorithm.training_step(0.2)
+    results = ray.get(pending)
+    ray.kill(worker)
+    assert all(0 <= result["val_success_rate"] <= 1 for result in results)
+    assert held(algorithm)["photo"].max() < 24
+    assert algorithm.episodes_done == held(algorithm)["terminated"].sum()
+
+
+def test_a_killed_rollout_worker_is_restarted_and_training_goes_on(algorithm, photos):
+    def pids():
+        return algorithm.env_runner_group.foreach_env_runner(lambda worker: os.getpid(), local_env_runner=False)
+
+    victim, steps, trained = pids()[0], algorithm.env_steps, algorithm.trained
+    os.kill(victim, signal.SIGKILL)
+    deadline = time.monotonic() + 60
+    while len(running := pids()) < WORKERS or victim in running:
+        assert time.monotonic() < deadline, running
+        algorithm.train()
+    assert algorithm.env_steps > steps
+    assert algorithm.trained > trained
+    check_workers_follow(algorithm)
+    check_episodes(held(algorithm), photos, task_of(algorithm.settings))
+
+
+def test_without_exploration_the_remembered_next_action_is_the_one_taken_next(algorithm):
+    training = algorithm.settings.rl_training.training
+    training.epsilon_end = training.epsilon_start = 0.0
+    before = len(algorithm.replay)
+    while len(algorithm.replay) < before + 600:  # what was asked for earlier may still explore
+        algorithm.training_step(0.2)
+    transitions = held(algorithm)[-300:]
+    going = ~transitions["terminated"][:-1]
+    assert going.sum() > 50
+    np.testing.assert_array_equal(transitions["next_action"][:-1][going], transitions["action"][1:][going])
+
+
+def test_an_episode_that_could_not_be_scored_is_dropped_and_counted(photos):
+    algorithm = started(
+        photos,
+        UnreliableScorer,
+        1,
+        "learner.network=edit_scoring",
+        "learner.replay=reference",
+        "learner.augment=true",
+        "learner.remember_next_action=true",
+        "learner.learning_starts=100",
+    )
+    deadline = time.monotonic() + 60
+    while (len(algorithm.replay) < 400 or not algorithm.dropped) and time.monotonic() < deadline:
+        algorithm.training_step(0.2)
+    assert algorithm.dropped > 0
+    assert len(algorithm.replay) >= 400
+    check_episodes(held(algorithm), photos, task_of(algorithm.settings))
+    assert np.isfinite(algorithm.take_losses()).all()
+    assert algorithm.trained > 0
+    algorithm.stop()
+
+
+def test_reward_goes_up(photos):
+    """A few seconds of training on two dozen photos of a scene, judged on photos of it that training never saw."""
+    algorithm = started(
+        photos,
+        make_scorer,
+        1,
+        "learner.fresh_degradations=true",
+        "learner.learning_starts=200",
+        "training.dataloader_batch_size=16",
+        "training.epsilon_decay=0.998",
+    )
+    task = task_of(algorithm.settings)
+    evaluation = Evaluation(scenes(5000, 60), make_scorer(), task)
+    random = evaluation.run(evaluation.random_policy())
+    assert random.success().improved < 0.3
+    agent = DQNAgent(AgentDescription("simple_cnn", task.actions, (3, 64, 64), task.max_steps, "naturalness"))
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline:
+        algorithm.training_step(2.0)
+        agent.network.load_state_dict(tensors_of(algorithm))
+        trained = evaluation.run(agent_policy(agent))
+        if trained.success().improved > 0.7 and trained.returns_N.mean() > random.returns_N.mean() + 0.2:
+            break
+    algorithm.stop()
+    assert trained.success().improved > 0.7
+    assert trained.returns_N.mean() > random.returns_N.mean() + 0.2
