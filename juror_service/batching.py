@@ -22,6 +22,9 @@ from rl_aesthetics.scoring import Scorer
 
 __all__ = ["BatchRecord", "Batcher", "BatcherStats", "Closed", "DeadlineExceeded", "ImageFailed", "QueueFull"]
 
+MAX_QUEUE_IMAGES = 4096
+"""About a second of work for the pocket juror, 50 MB of its images."""
+
 
 def score_isolating(scorer: Scorer, images_BHWC: np.ndarray) -> tuple[np.ndarray, dict[int, str]]:
     """Score a batch so that a bad image fails alone.
@@ -106,7 +109,7 @@ class Batcher:
         *,
         max_batch_images: int = 256,
         max_wait_s: float = 0.002,
-        max_queue_images: int = 4096,
+        max_queue_images: int = MAX_QUEUE_IMAGES,
         on_batch: Callable[[BatchRecord], None] | None = None,
         executor: Executor | None = None,
     ):

@@ -26,7 +26,10 @@ ENTRY_POINTS = "rl_aesthetics.jurors"
 DEFAULT = "pocket"
 """The juror of whoever does not ask for one."""
 
-_BUILT_IN = {"pocket": "juror_service.jurors.pocket"}
+_BUILT_IN = {
+    "pocket": "juror_service.jurors.pocket",
+    "remote": "juror_service.jurors.remote",
+}
 
 
 @dataclass(frozen=True)
