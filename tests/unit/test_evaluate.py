@@ -14,6 +14,7 @@ from rl_aesthetics.env import ImageEditEnv, Task
 from rl_aesthetics.errors import ScoringError, UserError
 from rl_aesthetics.evaluate import Evaluation, agent_policy, check_actions, check_juror, evaluate, task_of
 from rl_aesthetics.rewards import ScoreDifference
+from rl_aesthetics.scoring import FunctionScorer
 from rl_aesthetics.transforms import REVERSIBLE, STOP, TRANSFORMS, algebra
 
 ONE_EDIT = [(name,) for name in REVERSIBLE]
@@ -63,6 +64,11 @@ def test_the_juror_baseline_takes_the_best_edit_and_stops_where_none_is_better()
     assert episodes.exact_N.all()
     assert [len(actions) for actions in episodes.actions] == [2, 3]
     assert all(actions[-1] == evaluation.space.stop for actions in episodes.actions)
+
+
+def test_the_juror_baseline_stops_at_once_where_every_edit_is_worth_the_same():
+    evaluation = trial(juror=FunctionScorer(lambda image: 0.5))
+    assert evaluation.run(evaluation.juror_policy()).steps_N.tolist() == [1] * 14
 
 
 def test_no_episode_is_longer_than_the_step_limit():
@@ -216,7 +222,10 @@ def test_evaluate_puts_the_agent_beside_every_baseline(tmp_path):
     assert list(baselines) == ["random", "always_stop", "greedy_one_step_with_juror", "exhaustive_oracle"]
     assert baselines["always_stop"]["improved"] == 0
     assert baselines["random"]["improved"] < 0.5
-    assert baselines["random"]["runs"] == 5
+    evaluation = trial(SOME, Task(max_steps=3))
+    runs = [evaluation.run(evaluation.random_policy(seed)) for seed in range(5)]
+    assert (baselines["random"]["runs"], baselines["random"]["episodes"]) == (5, 25)
+    assert baselines["random"]["mean_steps"] == pytest.approx(np.mean([run.steps_N.mean() for run in runs]))
     assert baselines["greedy_one_step_with_juror"]["exact"] == baselines["exhaustive_oracle"]["exact"] == 1
     assert baselines["exhaustive_oracle"]["oracle_fraction"] == pytest.approx(1)
     assert ("exhaustive search", 5, 5) in told
