@@ -18,6 +18,7 @@ import functools
 import hashlib
 import logging
 import os
+import socket
 import time
 import warnings
 from collections.abc import Callable, Iterator, Sequence
@@ -277,10 +278,7 @@ def _ray(workers: int | None) -> Iterator[None]:
     bars, context.enable_progress_bars = context.enable_progress_bars, False
     ours = not ray.is_initialized()
     if ours and (address := os.environ.get("RAY_ADDRESS")):
-        try:
-            ray.init(address, log_to_driver=False)
-        except (ConnectionError, ValueError, RuntimeError) as error:
-            raise UserError(f"cannot join the Ray cluster at {address}: {str(error).splitlines()[0]}") from error
+        _join(address)
     elif ours:
         ray.init(
             "local",
@@ -296,3 +294,16 @@ def _ray(workers: int | None) -> Iterator[None]:
         context.enable_progress_bars = bars
         if ours:
             ray.shutdown()
+
+
+def _join(address: str) -> None:
+    host, _, port = address.rpartition(":")
+    try:
+        if (
+            port.isdigit() and "://" not in host
+        ):  # Ray itself would wait for many minutes for a cluster that is not there
+            socket.create_connection((host, int(port)), timeout=10).close()
+        ray.init(address, log_to_driver=False, logging_level=logging.WARNING)
+    except (OSError, ValueError, RuntimeError) as error:
+        said = getattr(error, "strerror", None) or (str(error) or type(error).__name__).splitlines()[0]
+        raise UserError(f"cannot join the Ray cluster at RAY_ADDRESS={address}: {said}") from error

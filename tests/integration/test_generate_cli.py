@@ -13,7 +13,7 @@ from rl_aesthetics.dataset import SPLITS, RLDataset
 from rl_aesthetics.transforms import TRANSFORMS
 
 
-def rl_aesthetics(*arguments, typed="", cwd=None):
+def rl_aesthetics(*arguments, typed="", cwd=None, **variables):
     """Run the installed command; returns the finished process."""
     command = Path(sys.executable).with_name("rl-aesthetics")
     environment = {key: value for key, value in os.environ.items() if key != "RAY_ADDRESS"}
@@ -24,7 +24,7 @@ def rl_aesthetics(*arguments, typed="", cwd=None):
         text=True,
         cwd=cwd,
         timeout=240,
-        env={**environment, "RAY_AUTH_MODE": "disabled", "COLUMNS": "100"},
+        env={**environment, "RAY_AUTH_MODE": "disabled", "COLUMNS": "100", **variables},
     )
 
 
@@ -91,6 +91,13 @@ def test_a_users_mistake_is_one_clear_line_and_leaves_nothing(photos, tmp_path, 
     assert result.returncode == 2
     assert message in result.stderr
     assert len(result.stderr.strip().splitlines()) == 1
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_cluster_that_is_not_there_is_told_at_once(photos, tmp_path):
+    result = rl_aesthetics("generate", "--source", photos, "--output", tmp_path / "a", RAY_ADDRESS="127.0.0.1:9")
+    assert result.returncode == 2
+    assert "cannot join the Ray cluster at RAY_ADDRESS=127.0.0.1:9" in result.stderr
     assert list(tmp_path.iterdir()) == []
 
 
