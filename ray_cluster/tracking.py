@@ -91,9 +91,9 @@ class Tracker:
         self._wake, self._closing, self._given_up = threading.Event(), threading.Event(), threading.Event()
         self._delivered = False
         self._previous_handler: Any = None
-        self._append(
-            "run", key=self.key, experiment=settings.experiment, name=settings.run_name, uri=without_login(self.uri)
-        )
+        # MLflow would draw a name with `random`, which training seeds: every run would get the same one.
+        name = settings.run_name or f"{self.spool.parent.name}-{self.key[:4]}"
+        self._append("run", key=self.key, experiment=settings.experiment, name=name, uri=without_login(self.uri))
         self._append_entries("params", parameters(config))
         self.set_tags({**_source_tags(), **(tags or {})})
         self._thread = threading.Thread(target=self._deliver, name="mlflow", daemon=True)

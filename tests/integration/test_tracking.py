@@ -4,6 +4,7 @@ Between the tracker and the server stands a proxy that can misbehave on request:
 """
 
 import itertools
+import random
 import shutil
 import signal
 import statistics
@@ -148,6 +149,15 @@ def test_what_is_logged_together_leaves_in_one_request(proxy, make_tracker):
     tracker.log_metrics({f"metric_{number}": number for number in range(13)}, 1)
     assert tracker.finish()
     assert proxy.posts == [LOG_BATCH, "/api/2.0/mlflow/runs/update"]
+
+
+def test_runs_have_names_of_their_own_however_training_seeds(server, make_tracker, experiment):
+    for _ in range(2):
+        random.seed(0)
+        make_tracker(server.uri).finish()
+    first, second = (run.info.run_name for run in server.runs(experiment))
+    assert first != second
+    assert first.startswith("run-")
 
 
 @pytest.mark.parametrize(
