@@ -1,5 +1,7 @@
 """The environment: the readable reference and the fast one give the same transitions."""
 
+from functools import lru_cache
+
 import gymnasium as gym
 import numpy as np
 import pytest
@@ -18,6 +20,11 @@ TASK = Task()
 STOP_INDEX = len(REVERSIBLE)
 SEQUENCES = [("swap_gb",), ("invert_r",), ("shift_left_all", "swap_rg"), ("shift_down_b",)]
 SMALL = dataset(SEQUENCES)
+
+
+@lru_cache
+def larger(height, width):
+    return dataset(SEQUENCES, height, width)
 
 
 def action(name):
@@ -105,7 +112,7 @@ def test_both_environments_make_the_same_transitions(seed, fresh, steps, actions
     actions=action_lists(15, steps=8),
 )
 def test_on_larger_photos_they_differ_by_the_rounding_of_averages_at_most(seed, size, juror_size, actions):
-    photos = dataset(SEQUENCES, *size)
+    photos = larger(*size)
     env = vector_env(photos, juror=scorer(juror_size))
     play(Shadow(env, photos, tolerance=1, score_tolerance=2 / 255), seed, actions)
 
