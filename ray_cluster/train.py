@@ -9,8 +9,6 @@ configuration) and `metrics.jsonl`. It deliberately leaves out resuming a replay
 from __future__ import annotations
 
 import json
-import logging
-import os
 import shutil
 import time
 from collections.abc import Callable
@@ -23,6 +21,7 @@ import torch
 
 from ray_cluster.algorithm import build_algorithm
 from ray_cluster.juror_actor import start_jurors
+from ray_cluster.session import ray_session
 from ray_cluster.topology import plan
 from ray_cluster.tracking import Tracker
 from ray_cluster.validation import ValidationWorker
@@ -69,27 +68,6 @@ def task_of(config: Config) -> Task:
     )
 
 
-def init_ray(config: Config) -> None:
-    """Connect to the configured cluster, to the one that a submitted job runs in, or start one here."""
-    for chatty in ("ray.rllib", "ray.tune", "ray._common.deprecation"):  # nothing that a user could act on
-        logging.getLogger(chatty).setLevel(logging.ERROR)
-    if ray.is_initialized():
-        return
-    address = config.ray.address or os.environ.get("RAY_ADDRESS")
-    if address:
-        try:
-            ray.init(address=address, log_to_driver=False)
-        except (ConnectionError, ValueError, RuntimeError) as error:
-            raise UserError(f"cannot join the Ray cluster at {address}: {str(error).splitlines()[0]}") from None
-        return
-    ray.init(
-        num_cpus=config.ray.num_cpus or max(2, os.cpu_count() or 1),
-        include_dashboard=config.ray.dashboard,
-        log_to_driver=False,
-        logging_level=logging.ERROR,
-    )
-
-
 class Training:
     """One run, from a checked configuration to a `TrainReport`."""
 
@@ -124,8 +102,11 @@ class Training:
             UserError: the configuration does not fit the cluster or the dataset.
             ScoringError: no score could be had for minutes.
         """
+        with ray_session(self.config.ray.address, self.config.ray.num_cpus, self.config.ray.dashboard):
+            return self._run()
+
+    def _run(self) -> TrainReport:
         config, started = self.config, time.monotonic()
-        init_ray(config)
         resources = ray.cluster_resources()
         self.topology = plan(config, resources.get("CPU", 0), resources.get("GPU", 0))
         scorer = start_jurors(

@@ -46,13 +46,13 @@ def demo(
         config or TUNED,
         [f"dataset={output / 'dataset'}", f"output={output / 'train'}", f"learner.max_minutes={minutes}"],
     )
-    from ray_cluster.train import init_ray  # importing Ray takes seconds, and only now is it certain to be needed
+    from ray_cluster.session import ray_session  # importing Ray takes seconds, and only now is it needed
 
-    init_ray(settings)
-    console.rule("1 of 4: degrade photos")
-    _generate(source, output / "dataset")
-    console.rule("2 of 4: train")
-    run_training(settings, overwrite=True)
+    with ray_session(settings.ray.address, settings.ray.num_cpus):
+        console.rule("1 of 4: degrade photos")
+        _generate(source, output / "dataset")
+        console.rule("2 of 4: train")
+        run_training(settings, overwrite=True)
     console.rule("3 of 4: evaluate on photos that training never saw")
     _evaluate(settings, output)
     console.rule("4 of 4: enhance two of them")

@@ -1,0 +1,64 @@
+"""The Ray to work on: the one at hand, a cluster to join, or one of our own for the time being."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import socket
+from collections.abc import Iterator
+
+import ray
+
+from rl_aesthetics.errors import UserError
+
+_CHATTY = {  # what they say below these levels is for developers of Ray, nothing that a user could act on
+    "ray.rllib": logging.ERROR,
+    "ray.tune": logging.ERROR,
+    "ray._common.deprecation": logging.ERROR,
+    "ray.data": logging.WARNING,
+    "ray.data._internal.progress": logging.ERROR,
+}
+
+
+@contextlib.contextmanager
+def ray_session(address: str | None = None, num_cpus: int | None = None, dashboard: bool = False) -> Iterator[None]:
+    """Use the Ray that is initialised already; else join `address` or what `RAY_ADDRESS` names (as in a submitted job);
+    else start one here. What was started or joined here is left at the end.
+
+    Args:
+        num_cpus: CPUs of a cluster started here; the machine's, but at least two, if left out.
+        dashboard: whether a cluster started here has one.
+
+    Raises:
+        UserError: the cluster to join is not there.
+    """
+    for name, level in _CHATTY.items():
+        logging.getLogger(name).setLevel(level)
+    ours = not ray.is_initialized()
+    if ours and (address := address or os.environ.get("RAY_ADDRESS")):
+        _join(address)
+    elif ours:
+        ray.init(
+            "local",
+            num_cpus=num_cpus or max(2, os.cpu_count() or 1),
+            include_dashboard=dashboard,
+            log_to_driver=False,
+            logging_level=logging.ERROR,
+        )
+    try:
+        yield
+    finally:
+        if ours:
+            ray.shutdown()
+
+
+def _join(address: str) -> None:
+    host, _, port = address.rpartition(":")
+    try:
+        if port.isdigit() and "://" not in host:  # Ray itself would wait for minutes for a cluster that is not there
+            socket.create_connection((host, int(port)), timeout=10).close()
+        ray.init(address, log_to_driver=False, logging_level=logging.WARNING)
+    except (OSError, ValueError, RuntimeError) as error:
+        said = getattr(error, "strerror", None) or (str(error) or type(error).__name__).splitlines()[0]
+        raise UserError(f"cannot join the Ray cluster at {address}: {said}") from error
