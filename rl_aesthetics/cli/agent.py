@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -10,7 +9,7 @@ import typer
 from rich.console import Console
 
 from rl_aesthetics.cli import app
-from rl_aesthetics.cli.progress import PLAIN_INTERVAL_S
+from rl_aesthetics.cli.progress import PartsProgress
 from rl_aesthetics.errors import UserError
 
 if TYPE_CHECKING:
@@ -65,7 +64,7 @@ def evaluate(
         check_juror(scorer, agent, photos)
     elif scorer.fingerprint != agent.description.juror:
         console.print(f"note: scored by {scorer.fingerprint}; the agent was trained on {agent.description.juror}")
-    with _Progress() as progress:
+    with PartsProgress(console) as progress:
         summary = run(agent, photos, scorer, output_dir, checkpoint, max_steps, oracle, progress)
     console.print(report.table(summary))
     for name in (report.SUMMARY, report.RESULTS, report.PICTURES):
@@ -141,30 +140,3 @@ def _juror(agent: DQNAgent, name: str | None) -> Scorer:
         return load_juror(name)
     trained_with = agent.description.config.get("juror", {})
     return load_juror(trained_with.get("name", DEFAULT), **trained_with.get("options", {}))
-
-
-class _Progress:
-    """Parts of a piece of work, done and in all: a bar on a terminal, one plain line per interval elsewhere."""
-
-    def __enter__(self) -> _Progress:
-        from rich.progress import Progress
-
-        self.bar = Progress(console=console, transient=True) if console.is_terminal else None
-        self.tasks: dict[str, int] = {}
-        self.printed = time.monotonic()
-        if self.bar:
-            self.bar.start()
-        return self
-
-    def __exit__(self, *exception: object) -> None:
-        if self.bar:
-            self.bar.stop()
-
-    def __call__(self, what: str, done: int, of: int) -> None:
-        if self.bar:
-            if what not in self.tasks:
-                self.tasks[what] = self.bar.add_task(what, total=of)
-            self.bar.update(self.tasks[what], completed=done)
-        elif time.monotonic() - self.printed >= PLAIN_INTERVAL_S:
-            self.printed = time.monotonic()
-            console.print(f"{what}: {done} of {of}")
