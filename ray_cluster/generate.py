@@ -16,9 +16,6 @@ from __future__ import annotations
 import contextlib
 import functools
 import hashlib
-import logging
-import os
-import socket
 import time
 import warnings
 from collections.abc import Callable, Iterator, Sequence
@@ -32,6 +29,7 @@ from ray.util.annotations import RayDeprecationWarning
 
 from juror_service.jurors import load_juror
 from ray_cluster.generate_stages import DegradePhotos, ScorePhotos
+from ray_cluster.session import ray_session
 from rl_aesthetics.dataset import ANNOTATIONS, SPLITS
 from rl_aesthetics.dataset_writer import SKIPPED, DatasetWriter, DegradedPhoto
 from rl_aesthetics.degrade import choices
@@ -40,8 +38,6 @@ from rl_aesthetics.scoring import Scorer
 from rl_aesthetics.sources import Photo, PhotoSource, Progress, Skipped, open_source
 from rl_aesthetics.sources.photo import MIN_SIDE
 from rl_aesthetics.staging import StagedFolder
-
-_OBJECT_STORE = 512 * 2**20  # blocks are a few megabytes each; Ray would otherwise claim a third of the memory
 
 
 @dataclass(frozen=True)
@@ -139,7 +135,7 @@ def generate(settings: GenerateSettings, progress: Progress | None = None) -> Ge
         work = DegradePhotos(sequences, settings.seed, settings.copies, settings.max_size, size)
         try:
             writer = DatasetWriter(staged.path, source)
-            with _ray(settings.workers):
+            with ray_session(num_cpus=settings.workers), _without_progress_bars():
                 for row in _rows(source.photos, work, make_scorer, settings):
                     _write(writer, row)
                     if progress:
@@ -270,40 +266,11 @@ def _info(settings: GenerateSettings, source: PhotoSource, juror: str) -> dict[s
 
 
 @contextlib.contextmanager
-def _ray(workers: int | None) -> Iterator[None]:
-    """A Ray to work on: the one at hand, the cluster that `RAY_ADDRESS` names, or one of our own for the time being."""
-    for chatty, level in (("ray.data", logging.WARNING), ("ray.data._internal.progress", logging.ERROR)):
-        logging.getLogger(chatty).setLevel(level)
+def _without_progress_bars() -> Iterator[None]:
+    """Ray Data's bars belong to its developers; ours count photos."""
     context = DataContext.get_current()
     bars, context.enable_progress_bars = context.enable_progress_bars, False
-    ours = not ray.is_initialized()
-    if ours and (address := os.environ.get("RAY_ADDRESS")):
-        _join(address)
-    elif ours:
-        ray.init(
-            "local",
-            num_cpus=workers or os.cpu_count() or 1,
-            object_store_memory=_OBJECT_STORE,
-            include_dashboard=False,
-            logging_level=logging.WARNING,
-            log_to_driver=False,
-        )
     try:
         yield
     finally:
         context.enable_progress_bars = bars
-        if ours:
-            ray.shutdown()
-
-
-def _join(address: str) -> None:
-    host, _, port = address.rpartition(":")
-    try:
-        if (
-            port.isdigit() and "://" not in host
-        ):  # Ray itself would wait for many minutes for a cluster that is not there
-            socket.create_connection((host, int(port)), timeout=10).close()
-        ray.init(address, log_to_driver=False, logging_level=logging.WARNING)
-    except (OSError, ValueError, RuntimeError) as error:
-        said = getattr(error, "strerror", None) or (str(error) or type(error).__name__).splitlines()[0]
-        raise UserError(f"cannot join the Ray cluster at RAY_ADDRESS={address}: {said}") from error

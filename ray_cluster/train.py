@@ -33,6 +33,7 @@ from rl_aesthetics.errors import UserError
 from rl_aesthetics.networks import make_network
 from rl_aesthetics.rewards import ScoreDifference
 from rl_aesthetics.transforms import action_names
+from rl_aesthetics.transforms.space import EditSpace
 
 METRICS_FILE, CHECKPOINTS = "metrics.jsonl", "checkpoints"
 Report = Callable[[dict[str, float]], None]
@@ -90,6 +91,8 @@ class Training:
                 dataset.start_states()
             except ValueError as error:
                 raise UserError(f"{config.dataset} cannot be trained on: {error}") from None
+        if config.learner.replay == "reference" and not EditSpace(self.task.actions).reversible:
+            raise UserError("learner.replay=reference needs reversible transforms alone; use learner.replay=frames")
         self.output = _prepare(config.output, overwrite)
         self.history: list[dict[str, float]] = []
         self.best: tuple[float, ...] | None = None
