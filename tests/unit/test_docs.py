@@ -12,7 +12,7 @@ from rl_aesthetics import cli
 from rl_aesthetics.config import load_config, settings
 
 ROOT = Path(__file__).parents[2]
-PAGES = [p for p in [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))] if p.exists()]
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
 BLOCK = re.compile(r"^```(?:bash|sh|console)?\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
 
@@ -20,9 +20,9 @@ def commands(page):
     """The `rl-aesthetics` calls in the code blocks of a page, as lists of words."""
     for block in BLOCK.findall(page.read_text()):
         for line in block.replace("\\\n", " ").splitlines():
-            words = shlex.split(line, comments=True)
-            if "rl-aesthetics" in words:
-                yield words[words.index("rl-aesthetics") + 1 :]
+            if " rl-aesthetics " in f" {line}":
+                words = shlex.split(line, comments=True)
+                yield [word for word in words[words.index("rl-aesthetics") + 1 :] if word != "--help"]
 
 
 @pytest.fixture(scope="module")
@@ -36,12 +36,12 @@ def program():
 def test_every_command_has_the_options_that_it_is_shown_with(page, program):
     for words in commands(page):
         command, rest = program, list(words)
-        while hasattr(command, "commands"):
+        while rest and hasattr(command, "commands"):
             assert rest[0] in command.commands, f"{page.name}: no command {' '.join(words)}"
             command = command.commands[rest.pop(0)]
         known = {name for parameter in command.params for name in (*parameter.opts, *parameter.secondary_opts)}
         shown = {word.split("=")[0] for word in rest if word.startswith("--")}
-        assert shown <= known | {"--help"}, f"{page.name}: {' '.join(words)}"
+        assert shown <= known, f"{page.name}: {' '.join(words)}"
         if "train" in words[:1]:
             load_config(None, [word for word in rest if "=" in word and not word.startswith("-")])
 
@@ -51,6 +51,22 @@ def test_every_link_to_a_file_leads_somewhere(page):
     targets = re.findall(r"\]\(([^)#]+)[^)]*\)|src=\"([^\"]+)\"", page.read_text())
     files = {target for pair in targets for target in pair if target and "://" not in target}
     assert {file for file in files if not (page.parent / file).exists()} == set()
+
+
+def test_every_file_in_the_readmes_tree_is_there():
+    tree = next(
+        block for block in BLOCK.findall((ROOT / "README.md").read_text()) if block.startswith("rl_aesthetics/")
+    )
+    folder, shown = ROOT, []
+    for line in tree.splitlines():
+        names = line[: line.index("  ", 3)].strip().split(", ")
+        if not line.startswith(" "):
+            folder = ROOT / names[0]
+            shown.append(folder)
+        else:
+            shown += [folder / name for name in names]
+    assert len(shown) > 30
+    assert [path for path in shown if not path.exists()] == []
 
 
 def test_the_configuration_page_is_up_to_date():
