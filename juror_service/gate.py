@@ -42,7 +42,7 @@ class Gate:
     Args:
         app: the routes.
         metrics: counts and times every request that comes here.
-        accepts: route -> content types that it takes.
+        accepts: route -> content types that it takes with POST, none if it takes no POST.
         token: what `Authorization: Bearer …` must say; None lets everybody in.
         max_body_bytes: a larger body is refused, by its announced length or as soon as it has grown too long.
         max_requests: requests under way; more are refused with 429 before their body is read.
@@ -99,8 +99,8 @@ class Gate:
             if not hmac.compare_digest(given.encode(), f"Bearer {self.token}".encode()):
                 return problem(401, "this juror wants its token: Authorization: Bearer …")
         accepted = self.accepts.get(scope["path"])
-        if scope["method"] != "POST" or accepted is None:
-            return None
+        if scope["method"] != "POST" or not accepted:
+            return None  # the routes say what they have to say about it
         given_type = headers.get("content-type", "").split(";")[0].strip().lower()
         if given_type not in accepted:
             return problem(415, f"content type {given_type or 'missing'}; takes {' or '.join(accepted)}")

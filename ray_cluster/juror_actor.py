@@ -24,6 +24,7 @@ from ray.actor import ActorHandle
 from ray.exceptions import GetTimeoutError, RayActorError, TaskCancelledError
 
 from juror_service.batching import Batcher, BatchRecord
+from juror_service.cache import CacheStats, CachingBatcher
 from juror_service.errors import Closed, DeadlineExceeded, QueueFull
 from juror_service.jurors import load_juror
 from rl_aesthetics.errors import ScoringError, UserError
@@ -50,6 +51,7 @@ class JurorActor:
         juror: a juror's name for `load_juror`, or a picklable function without arguments that makes a `Scorer`.
         options: passed to `load_juror`.
         batching: keyword arguments of `Batcher`.
+        cache_images: scores remembered by pixels, for a slow juror whose workers meet in the same images; 0 is none.
         label: how it calls itself in logs and on the dashboard.
     """
 
@@ -60,6 +62,7 @@ class JurorActor:
         juror: str | Callable[[], Scorer] = "pocket",
         options: dict[str, Any] | None = None,
         batching: dict[str, Any] | None = None,
+        cache_images: int = 0,
         label: str = "juror",
     ):
         self._label, self._started = label, time.monotonic()
@@ -72,6 +75,7 @@ class JurorActor:
             self._misuse = error
         else:
             self._batcher = Batcher(scorer, on_batch=self._recent.append, **(batching or {}))
+            self._cache = CachingBatcher(self._batcher, cache_images) if cache_images else None
 
     def __repr__(self) -> str:
         return self._label
@@ -87,7 +91,7 @@ class JurorActor:
             float32 `(B,)` scores, and how many images wait here now, by which callers choose a replica.
         """
         images_BHWC = pieces_BHWC[0] if len(pieces_BHWC) == 1 else np.concatenate(pieces_BHWC)
-        scores_B = await self._batcher.score(images_BHWC, timeout_s)
+        scores_B = await (self._batcher if self._cache is None else self._cache).score(images_BHWC, timeout_s)
         return scores_B, self._batcher.queued_images
 
     @ray.method(concurrency_group="control")
@@ -116,14 +120,18 @@ class JurorActor:
     async def stats(self) -> dict[str, float]:
         """Counts since its (re)start; waits, inference times and batch sizes over the last 512 batches.
 
-        Keys: `requests`, `refused`, `failed`, `expired`, `cancelled`, `images`, `batches`, `queued_images`,
+        Keys: `requests`, `refused`, `failed`, `expired`, `cancelled`, `images` (computed), `batches`, `queued_images`,
         `open_requests`, `images_per_batch`, `requests_per_batch`, `wait_ms_p50`, `wait_ms_p95`, `inference_ms_p50`,
-        `inference_ms_p95`, `busy_share` (of its time since the start).
+        `inference_ms_p95`, `busy_share` (of its time since the start), `cache_hits` and `cache_shared` (images that
+        were known or being computed; 0 without a cache).
         """
         counts, recent = self._batcher.stats, list(self._recent)
+        cache = CacheStats() if self._cache is None else self._cache.stats
         waits = [1000 * wait for record in recent for wait in record.waits_s] or [0.0]
         inference = [1000 * record.inference_s for record in recent] or [0.0]
         return {
+            "cache_hits": cache.hits,
+            "cache_shared": cache.shared,
             "requests": counts.accepted,
             "refused": counts.refused,
             "failed": counts.failed,
@@ -275,6 +283,7 @@ def start_jurors(
     num_cpus: float = 0.5,
     num_gpus: float = 0.0,
     batching: dict[str, Any] | None = None,
+    cache_images: int = 0,
     timeout_s: float = 60.0,
     start_timeout_s: float = 180.0,
 ) -> ActorScorer:
@@ -286,6 +295,7 @@ def start_jurors(
         replicas: how many actors.
         num_cpus, num_gpus: what Ray sets aside for each.
         batching: keyword arguments of `Batcher`, such as `max_batch_images`.
+        cache_images: scores that each actor remembers by pixels; hashing costs about 0.01 ms an image of 64×64.
         timeout_s: how long a call to `ActorScorer.score` may take.
         start_timeout_s: how long to wait for the actors.
 
@@ -302,7 +312,7 @@ def start_jurors(
     run = secrets.token_hex(2)  # actor names are unique in a Ray namespace, and jobs may share one
     actors = [
         JurorActor.options(name=f"juror-{name}-{i}-{run}", num_cpus=num_cpus, num_gpus=num_gpus).remote(
-            juror, options, batching, label=f"juror {name} #{i}"
+            juror, options, batching, cache_images, label=f"juror {name} #{i}"
         )
         for i in range(replicas)
     ]

@@ -248,6 +248,7 @@ def test_unknown_routes_and_methods(url):
     answer = http.get(f"{url}/v1/score")
     refused(answer, 405)
     assert answer.headers["allow"] == "POST"
+    refused(http.post(f"{url}/v1/juror"), 405)
 
 
 def test_without_the_token_nothing_is_scored_but_health_is_told():

@@ -260,6 +260,17 @@ def test_calls_go_to_the_less_loaded_replica():
     assert fast > slow
 
 
+def test_an_actor_with_a_cache_computes_an_image_once_for_all_workers():
+    scorer = start_jurors(slow_juror(0.05), num_cpus=0.1, cache_images=1000)
+    images = some_images(4)
+    in_threads(3, lambda number: np.testing.assert_array_equal(scorer.score(images), mean_scores(images)))
+    np.testing.assert_array_equal(scorer.score(images), mean_scores(images))
+    (stats,) = scorer.stats()
+    assert stats["images"] == 4
+    assert stats["cache_hits"] + stats["cache_shared"] == 12
+    assert stats["cache_hits"] >= 4
+
+
 def test_it_names_itself_on_the_dashboard_and_in_logs(scorer):
     from ray.util import list_named_actors
 
