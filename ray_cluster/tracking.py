@@ -31,10 +31,11 @@ from typing import Any
 
 from ray_cluster.mlflow_delivery import Delivery, one_line
 from ray_cluster.spool import Spool, spool_path
-from rl_aesthetics.config import Config, MLflow
+from rl_aesthetics.config import Config, MLflow, load_config
 from rl_aesthetics.errors import UserError
 
 DEFAULT_URI = "sqlite:///mlflow.db"
+RUN_FILE = "mlflow_run.json"
 LINE_LIMIT = 100  # entries a line: MLflow takes at most 100 parameters or tags in one request
 GATHER_SECONDS = 0.5  # what is logged within this time leaves in one request
 BACKOFF_SECONDS = (1, 2, 4, 8, 15, 30)
@@ -269,6 +270,41 @@ def upload(run: Path, tracking_uri: str | None = None) -> str:
         return without_login(uri)
     finally:
         spool.close()
+
+
+def remember_run(tracker: Tracker, folder: Path) -> None:
+    """Note in a training's folder which run it was, so that `record_evaluation` can add to it later."""
+    (folder / RUN_FILE).write_text(json.dumps({"key": tracker.key, "tracking_uri": without_login(tracker.uri)}) + "\n")
+
+
+def record_evaluation(training: Path, evaluation: Path, summary: Mapping[str, Any]) -> bool:
+    """Add an evaluation to the MLflow run of the training that its agent comes from.
+
+    Args:
+        training: the training's folder.
+        evaluation: the folder whose content becomes `evaluation/SPLIT` among the run's artifacts.
+        summary: its numbers become metrics named `SPLIT_…`.
+
+    Returns:
+        Whether the training has a run and MLflow has taken everything.
+
+    Raises:
+        UserError: where the run was recorded cannot be reached in principle (see `resolve_uri`).
+    """
+    try:
+        run = json.loads((training / RUN_FILE).read_text())
+        config = load_config(training / "config.yaml")
+    except FileNotFoundError:
+        return False
+    settings = config.mlflow.model_copy(update={"tracking_uri": run["tracking_uri"]})
+    split = summary["split"]
+    numbers = {f"{split}_{name}": value for name, value in summary.items() if isinstance(value, int | float)}
+    with Tracker(settings, config, evaluation, key=run["key"]) as tracker:
+        tracker.log_metrics(numbers, step=0)
+        for part in sorted(evaluation.iterdir()):
+            if part != tracker.spool and not part.name.startswith("."):
+                tracker.log_artifact(part, f"evaluation/{split}")
+        return tracker.finish()
 
 
 def resolve_uri(uri: str | None) -> str:

@@ -23,7 +23,7 @@ from ray_cluster.algorithm import build_algorithm
 from ray_cluster.juror_actor import start_jurors
 from ray_cluster.session import ray_session
 from ray_cluster.topology import plan
-from ray_cluster.tracking import Tracker
+from ray_cluster.tracking import Tracker, remember_run
 from ray_cluster.validation import ValidationWorker
 from rl_aesthetics.agent import AGENT_FILE, AgentDescription, DQNAgent
 from rl_aesthetics.config import Config, to_yaml
@@ -131,6 +131,7 @@ class Training:
         (self.output / "config.yaml").write_text(to_yaml(config))
         torch.set_num_threads(self.topology.learner_threads)
         with Tracker(config.mlflow, config, spool=self.output) as tracker:
+            remember_run(tracker, self.output)
             tracker.set_tags({"dataset": self.dataset.fingerprint, "juror": scorer.fingerprint})
             tracker.log_artifact(self.output / "config.yaml")
             self.algorithm = build_algorithm(config, self.dataset, scorer, self.task, self.topology)
@@ -141,11 +142,12 @@ class Training:
             try:
                 self._epochs(tracker, description)
             finally:
+                if (self.output / AGENT_FILE).exists():  # a run that was stopped early has its best so far
+                    tracker.log_artifact(self.output / AGENT_FILE)
                 self.algorithm.stop()
                 ray.kill(self.validator)
                 for actor in scorer.actors:
                     ray.kill(actor)
-            tracker.log_artifact(self.output / AGENT_FILE)
         return TrainReport(
             agent=self.output / AGENT_FILE,
             metrics=self.best_metrics,
@@ -176,7 +178,7 @@ class Training:
             metrics["step"] = algorithm.env_steps
             agent = self._snapshot(metrics, description)
             if last or (epoch + 1) % learner.checkpoint_frequency == 0:
-                self._checkpoint(agent, epoch + 1)
+                self._checkpoint(agent, epoch + 1, tracker)
             if last or (epoch + 1) % training.validation_frequency == 0:
                 validating.append((self.validator.run.remote(agent.network.state_dict()), agent, metrics))
             else:
@@ -223,9 +225,10 @@ class Training:
         agent.network.load_state_dict({name: torch.from_numpy(value) for name, value in weights.items()})
         return agent
 
-    def _checkpoint(self, agent: DQNAgent, epoch: int) -> None:
+    def _checkpoint(self, agent: DQNAgent, epoch: int, tracker: Tracker) -> None:
         folder = self.output / CHECKPOINTS
         agent.save(folder / f"epoch_{epoch:04d}.safetensors")
+        tracker.log_artifact(folder / f"epoch_{epoch:04d}.safetensors", "checkpoints")
         for old in sorted(folder.glob("epoch_*.safetensors"))[: -self.config.learner.keep_checkpoints]:
             old.unlink()
 

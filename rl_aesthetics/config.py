@@ -25,7 +25,7 @@ class Section(BaseModel):
 
 
 class DatasetGeneration(Section):
-    """How a dataset is made from photos; read by `generate` where its flags leave something out."""
+    """How a dataset is made from photos: what `generate --config FILE` does where its flags leave something out."""
 
     source_dataset: str = Field("flickr8k", description="a dataset id, 'samples' or a folder of photos")
     output_dir: str = Field("rl_training_data", description="the folder to write")
@@ -165,7 +165,7 @@ class MLflow(Section):
 
     tracking_uri: str | None = Field(None, description="none means MLFLOW_TRACKING_URI, else sqlite:///mlflow.db")
     experiment: str = Field("RL Image Optimization", description="the experiment's name")
-    run_name: str | None = Field(None, description="the run's name; none lets MLflow choose")
+    run_name: str | None = Field(None, description="the run's name; none names it after the output folder")
 
 
 class Config(Section):

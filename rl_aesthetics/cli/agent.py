@@ -69,6 +69,7 @@ def evaluate(
     console.print(report.table(summary))
     for name in (report.SUMMARY, report.RESULTS, report.PICTURES):
         console.print(f"wrote {output_dir / name}")
+    record_evaluation(checkpoint, output_dir, summary)
 
 
 @app.command()
@@ -131,6 +132,17 @@ def enhance(
         console.print(f"wrote {result}\nwrote {record}", markup=False)
     if refused:
         raise UserError(f"{len(refused)} of {len(plan)} photos could not be edited; the lines above say why")
+
+
+def record_evaluation(checkpoint: Path, output_dir: Path, summary: dict) -> None:
+    """Add an evaluation to the MLflow run of the training whose folder the agent is in, if it is in one."""
+    folder = checkpoint if checkpoint.is_dir() else checkpoint.parent
+    if not (folder / "mlflow_run.json").exists():
+        return
+    from ray_cluster import tracking
+
+    if tracking.record_evaluation(folder, output_dir, summary):
+        console.print("added to the training's run in MLflow")
 
 
 def _juror(agent: DQNAgent, name: str | None) -> Scorer:

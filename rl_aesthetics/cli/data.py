@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.table import Table
 
 from rl_aesthetics.cli import app
+from rl_aesthetics.config import load_config
 from rl_aesthetics.errors import UserError
 
 if TYPE_CHECKING:
@@ -45,24 +46,39 @@ def generate(
     output: Annotated[
         Path | None, typer.Option(help="The dataset's folder; it appears when all is done.", show_default=False)
     ] = None,
-    transformation: Annotated[
-        str,
+    config: Annotated[
+        Path | None,
         typer.Option(
-            help="What degrades a photo: RANDOM (any of the 14 reversible edits), one edit by name, or one of several:"
-            " swap_gb,invert_r. `rl-aesthetics transforms` lists them."
+            help="A YAML file whose rl_training.dataset_generation and juror fill in for what is left out here.",
+            show_default=False,
         ),
-    ] = "RANDOM",
+    ] = None,
+    transformation: Annotated[
+        str | None,
+        typer.Option(
+            show_default="RANDOM",
+            help="What degrades a photo: RANDOM (any of the 14 reversible edits), one edit by name, or one of several:"
+            " swap_gb,invert_r. `rl-aesthetics transforms` lists them.",
+        ),
+    ] = None,
     depth: Annotated[int, typer.Option(help="Edits between a photo and its original, 1 to 9.")] = 1,
     max_size: Annotated[int, typer.Option(help="Longer side in pixels; photos are never enlarged.")] = 384,
-    seed: Annotated[int, typer.Option(help="Same photos, settings and seed: same bytes.")] = 42,
+    seed: Annotated[
+        int | None, typer.Option(help="Same photos, settings and seed: same bytes.", show_default="42")
+    ] = None,
     split_ratios: Annotated[
-        str, typer.Option(help="Shares of photos for train, val and test.", metavar="TRAIN,VAL,TEST")
-    ] = "0.7,0.15,0.15",
+        str | None,
+        typer.Option(
+            help="Shares of photos for train, val and test.", metavar="TRAIN,VAL,TEST", show_default="0.7,0.15,0.15"
+        ),
+    ] = None,
     copies: Annotated[int, typer.Option(help="Differently degraded versions of each photo.")] = 1,
     limit: Annotated[
         int | None, typer.Option(help="Use this many photos at most, chosen by the seed.", show_default=False)
     ] = None,
-    juror: Annotated[str, typer.Option(help="What gives the scores, see `juror list`.")] = "pocket",
+    juror: Annotated[
+        str | None, typer.Option(help="What gives the scores, see `juror list`.", show_default="pocket")
+    ] = None,
     workers: Annotated[
         int | None, typer.Option(help="Photos worked on at the same time; one per CPU if left out.", show_default=False)
     ] = None,
@@ -82,23 +98,27 @@ def generate(
     Example: rl-aesthetics generate --source samples --output runs/data
     """
     answers = _ask() if interactive else {}
-    if not interactive and not source:
+    if not (interactive or source or config):
         raise UserError("no photos: add --source FOLDER, --source samples or a dataset id, or --interactive")
-    if not interactive and output is None:
+    if not (interactive or output or config):
         raise UserError("no output: add --output FOLDER, or --interactive")
     from ray_cluster.generate import GenerateSettings
 
+    defaults = load_config(config)
+    generation = defaults.rl_training.dataset_generation
+    if transformation is None and not generation.use_random_transformer and not interactive:
+        raise UserError(f"{config} says use_random_transformer: false; name what degrades with --transformation")
     settings = GenerateSettings(
-        source=source,
-        output=output or Path(),
-        transformation=transformation,
+        source=source or generation.source_dataset,
+        output=output or Path(generation.output_dir),
+        transformation=transformation or "RANDOM",
         depth=depth,
         max_size=max_size,
-        seed=seed,
-        split_ratios=_ratios(split_ratios),
+        seed=generation.seed if seed is None else seed,
+        split_ratios=generation.split_ratios if split_ratios is None else _ratios(split_ratios),
         copies=copies,
         limit=limit,
-        juror=juror,
+        juror=juror or defaults.juror.name,
         workers=workers,
         batch_size=batch_size,
         overwrite=overwrite,

@@ -12,6 +12,7 @@ import typer
 from rich.console import Console
 
 from rl_aesthetics.cli import app
+from rl_aesthetics.cli.agent import record_evaluation
 from rl_aesthetics.cli.progress import PartsProgress
 from rl_aesthetics.cli.training import run_training
 from rl_aesthetics.config import Config, load_config
@@ -102,6 +103,7 @@ def _evaluate(settings: Config, output: Path) -> None:
         )
     console.print(report.table(summary))
     shutil.copyfile(output / "evaluation" / report.SUMMARY, output / "summary.json")
+    record_evaluation(agent_file, output / "evaluation", summary)
 
 
 def _enhance(settings: Config, output: Path) -> None:
