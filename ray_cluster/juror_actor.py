@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 import ray
 from ray.actor import ActorHandle
-from ray.exceptions import GetTimeoutError, RayActorError, TaskCancelledError
+from ray.exceptions import GetTimeoutError, RayActorError, RayTaskError, TaskCancelledError
 
 from juror_service.batching import Batcher, BatchRecord
 from juror_service.cache import CacheStats, CachingBatcher
@@ -223,7 +223,7 @@ class ActorScorer:
             try:
                 return self._ask(replica, images_BHWC, remaining)
             except QueueFull as error:
-                problem, pause = error, error.cause.retry_after_s
+                problem, pause = error, error.retry_after_s
             except (RayActorError, Closed) as error:
                 problem, pause = error, 0.1 * 2**attempt  # an actor restarts in a second or two
             failed.add(replica)
@@ -244,6 +244,8 @@ class ActorScorer:
         except GetTimeoutError as error:
             ray.cancel(answer)
             raise DeadlineExceeded(f"juror {replica} gave no score within {timeout_s:g} s") from error
+        except RayTaskError as error:
+            raise error.cause from None  # as the juror raised it; the traceback through Ray says nothing more
         except TaskCancelledError as error:
             raise ScoringError(f"the call to juror {replica} was cancelled") from error
         finally:

@@ -166,8 +166,10 @@ def test_one_bad_image_fails_its_request_alone():
 
     def worker(number):
         if number == 0:
-            with pytest.raises(ImageFailed, match="image 1: ValueError: cannot look at it"):
+            with pytest.raises(ImageFailed, match="image 1: ValueError: cannot look at it") as caught:
                 scorer.score(bad)
+            assert list(caught.value.errors) == [1]
+            np.testing.assert_array_equal(caught.value.scores_B[[0, 2]], mean_scores(bad[[0, 2]]))
         else:
             images = some_images(5, seed=number)
             np.testing.assert_array_equal(scorer.score(images), mean_scores(images))

@@ -1,0 +1,51 @@
+"""What `juror serve` and `juror bench` say to mistakes, and what `bench` prints."""
+
+import json
+
+import pytest
+from typer.testing import CliRunner
+
+from rl_aesthetics.cli import serve
+from rl_aesthetics.errors import UserError
+
+SERVE, BENCH = ["serve", "--port", "0"], ["bench", "--seconds", "0.1"]
+
+
+def run(*arguments):
+    return CliRunner().invoke(serve.app, arguments)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "match"),
+    [
+        ([*SERVE, "--option", "threads"], "is not KEY=VALUE"),
+        ([*SERVE, "--option", "threads={"], "cannot be read"),
+        ([*SERVE, "--host", "0.0.0.0"], "no token"),
+        ([*SERVE, "--token-file", "/nowhere/token"], "cannot read the token"),
+        ([*SERVE, "--juror", "pokcet"], "unknown juror 'pokcet'"),
+        ([*SERVE, "--option", "thread=1"], "no option 'thread'"),
+        ([*SERVE, "--max-queue", "10"], "the queue holds 10"),
+        ([*BENCH, "--batches", "eight"], "no batch sizes"),
+        ([*BENCH, "--batches", "0"], "no batch sizes"),
+    ],
+)
+def test_a_mistake_is_one_clear_line(monkeypatch, arguments, match):
+    monkeypatch.delenv("JUROR_TOKEN", raising=False)
+    result = run(*arguments)
+    assert isinstance(result.exception, UserError), result.output
+    assert match in str(result.exception)
+    assert "\n" not in str(result.exception)
+
+
+def test_an_empty_token_file_does_not_mean_no_token(tmp_path):
+    (tmp_path / "token").write_text(" \n")
+    result = run(*SERVE, "--token-file", str(tmp_path / "token"))
+    assert "is empty" in str(result.exception)
+
+
+def test_bench_prints_a_row_for_each_batch_size():
+    rows = [json.loads(line) for line in run(*BENCH, "--batches", "1,4", "--json").output.splitlines()]
+    assert [row["batch"] for row in rows] == [1, 4]
+    assert all(row["images_per_s"] > 0 and row["ms_p95"] >= row["ms_p50"] > 0 for row in rows)
+    table = run(*BENCH, "--batches", "2").output
+    assert "images/s" in table
