@@ -17,7 +17,7 @@ from PIL import Image, ImageOps
 
 from rl_aesthetics.errors import UserError
 from rl_aesthetics.scoring import reduce_image
-from rl_aesthetics.sources.photo import FORMATS, _to_rgb
+from rl_aesthetics.sources.photo import FORMATS, to_rgb
 
 _MAX_HEADER = 1000
 """Bytes of an npy header; numpy's own for a plain array takes 118."""
@@ -117,7 +117,7 @@ def _opened(text: str, limits: PayloadLimits) -> Image.Image:
 def _decoded(image: Image.Image, size: int) -> np.ndarray:
     try:
         image.load()
-        rgb = np.asarray(_to_rgb("the image", ImageOps.exif_transpose(image)))
+        rgb = np.asarray(to_rgb("the image", ImageOps.exif_transpose(image)))
     except UserError as error:
         raise PayloadError(422, str(error)) from error
     except Exception as error:  # decoders raise almost anything on hostile bytes

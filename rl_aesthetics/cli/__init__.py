@@ -22,7 +22,7 @@ app = typer.Typer(
 
 
 def _register() -> None:
-    from rl_aesthetics.cli import agent, data, demo, juror, tracking, training  # noqa: F401 - they add commands
+    from rl_aesthetics.cli import agent, data, demo, juror, serve, tracking, training  # noqa: F401 - they add commands
 
     app.add_typer(juror.app, name="juror")
 

@@ -86,7 +86,7 @@ def read_photo(path: str | Path, at_least: int | None = None) -> np.ndarray:
                 image.draft(None, (math.ceil(width * scale), math.ceil(height * scale)))
             image.load()
             # Pillow turns the pixels and drops the orientation tag; a broken EXIF block raises here.
-            rgb = _to_rgb(path, ImageOps.exif_transpose(image))
+            rgb = to_rgb(path, ImageOps.exif_transpose(image))
     except PhotoError:
         raise
     except Image.UnidentifiedImageError as error:
@@ -103,7 +103,12 @@ def read_photo(path: str | Path, at_least: int | None = None) -> np.ndarray:
     return np.ascontiguousarray(np.asarray(rgb)[..., ::-1])
 
 
-def _to_rgb(path: str | Path, image: Image.Image) -> Image.Image:
+def to_rgb(path: str | Path, image: Image.Image) -> Image.Image:
+    """Any mode to 8-bit RGB: 16 bits keep their upper half, transparency is laid on white.
+
+    Args:
+        path: named in the error.
+    """
     if image.mode == "RGB" and "transparency" not in image.info:
         return image
     if image.mode.startswith("I;16"):
