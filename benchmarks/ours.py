@@ -1,0 +1,82 @@
+"""This project as a `System` of setting.py."""
+
+from __future__ import annotations
+
+import time
+
+import ray
+import torch
+from setting import Policy, Setting
+
+from ray_cluster.algorithm import build_algorithm
+from ray_cluster.juror_actor import start_jurors
+from ray_cluster.topology import plan
+from rl_aesthetics.agent import AgentDescription, DQNAgent
+from rl_aesthetics.config import Config
+from rl_aesthetics.evaluate import agent_policy
+
+
+class ThisProject:
+    """`ray_cluster` as `rl-aesthetics train` runs it, without MLflow and validation: they have cores of their own.
+
+    Args:
+        config: of the training; `setting` says which dataset, and how many cores there are.
+        budget_s: length of the whole training, by which the learning rate falls.
+    """
+
+    def __init__(self, setting: Setting, config: Config, budget_s: float | None = None):
+        self.config, self.budget_s, self.elapsed_s = config, budget_s, 0.0
+        topology = plan(config, setting.cores, 0)
+        self.threads = topology.learner_threads
+        self.scorer = start_jurors(
+            config.juror.name, config.juror.options, replicas=topology.jurors, num_cpus=topology.cpus_per_juror
+        )
+        torch.set_num_threads(self.threads)
+        self.algorithm = build_algorithm(config, setting.dataset, self.scorer, setting.task, topology)
+        shape = setting.task.spaces()[0].shape
+        self.agent = DQNAgent(
+            AgentDescription(
+                config.learner.network,
+                setting.task.actions,
+                shape,
+                setting.task.max_steps,
+                self.scorer.fingerprint,
+                network_options=config.learner.network_options,
+            )
+        )
+
+    @property
+    def env_steps(self) -> int:
+        return self.algorithm.env_steps
+
+    @property
+    def trained(self) -> int:
+        return self.algorithm.trained
+
+    def scorer_calls(self) -> int:
+        return self.algorithm.scorer_calls
+
+    def set_ratio(self, ratio: float) -> None:
+        # Learning counts what it owes from the beginning, and would first make up for the ratio until now.
+        learner = self.algorithm.settings.learner
+        learner.samples_per_insert = ratio
+        self.algorithm.trained = int(max(0, self.algorithm.replay.added - learner.learning_starts) * ratio)
+
+    def advance(self, seconds: float) -> None:
+        torch.set_num_threads(self.threads)
+        started = time.perf_counter()
+        while (now := time.perf_counter() - started) < seconds:
+            if self.budget_s:
+                self.algorithm.progress = min(1.0, (self.elapsed_s + now) / self.budget_s)
+            self.algorithm.train()
+        self.elapsed_s += now
+
+    def policy(self) -> Policy:
+        weights = self.algorithm.network_weights()
+        self.agent.network.load_state_dict({name: torch.from_numpy(value) for name, value in weights.items()})
+        return agent_policy(self.agent)
+
+    def close(self) -> None:
+        self.algorithm.stop()
+        for actor in self.scorer.actors:
+            ray.kill(actor)
