@@ -85,10 +85,10 @@ def scenes(first, count):
     return RLDataset.from_arrays([scene(first + k) for k in range(count)], [[REVERSIBLE[edit]] for edit in edits])
 
 
-def started(dataset, make, workers, *overrides):
+def started(dataset, make, workers, *overrides, juror=None):
     config = load_config(None, [*SHARES, f"ray.num_rollout_workers={workers}", *overrides])
     task = task_of(config)
-    return build_algorithm(config, dataset, start_jurors(make, num_cpus=0.1), task, plan(config, 2, 0))
+    return build_algorithm(config, dataset, juror or start_jurors(make, num_cpus=0.1), task, plan(config, 2, 0))
 
 
 @pytest.fixture(scope="module")
@@ -305,6 +305,34 @@ def test_an_episode_that_could_not_be_scored_is_dropped_and_counted(photos):
     check_episodes(held(algorithm), photos, task_of(algorithm.settings))
     assert np.isfinite(algorithm.take_losses()).all()
     assert algorithm.trained > 0
+    algorithm.stop()
+
+
+def test_a_juror_killed_three_times_leaves_no_wrong_reward(photos):
+    juror = start_jurors(make_scorer, num_cpus=0.1)
+    algorithm = started(
+        photos, make_scorer, 1, "juror.score_cache_size=8", "learner.learning_starts=100", juror=juror
+    )  # nearly nothing is remembered, so that every step asks
+
+    def pid():
+        return ray.get(juror.actors[0].health.remote())["pid"]
+
+    killed = []
+    deadline = time.monotonic() + 90
+    while len(killed) < 3 and time.monotonic() < deadline:
+        before = len(algorithm.replay)
+        while len(algorithm.replay) < before + 60 and time.monotonic() < deadline:
+            algorithm.training_step(0.2)
+        killed.append(pid())
+        os.kill(killed[-1], signal.SIGKILL)
+    before = len(algorithm.replay)
+    while len(algorithm.replay) < before + 60 and time.monotonic() < deadline:
+        algorithm.training_step(0.2)
+    assert len(set(killed)) == 3
+    assert pid() not in killed
+    assert len(algorithm.replay) >= before + 60
+    check_episodes(held(algorithm), photos, task_of(algorithm.settings))
+    assert algorithm.episodes_done == held(algorithm)["terminated"].sum()
     algorithm.stop()
 
 
