@@ -9,7 +9,7 @@ from ray_cluster.topology import VALIDATION_CPUS
 from rl_aesthetics.agent import AgentDescription, DQNAgent
 from rl_aesthetics.dataset import RLDataset
 from rl_aesthetics.env import Task
-from rl_aesthetics.evaluate import Evaluation, agent_policy
+from rl_aesthetics.episodes import Evaluation, agent_policy
 from rl_aesthetics.rewards import Success
 from rl_aesthetics.scoring import Scorer
 

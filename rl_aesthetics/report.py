@@ -28,7 +28,7 @@ from rl_aesthetics.errors import UserError
 from rl_aesthetics.transforms import STOP, TRANSFORMS
 
 if TYPE_CHECKING:
-    from rl_aesthetics.evaluate import Episodes, Evaluation
+    from rl_aesthetics.episodes import Episodes, Evaluation
 
 RESULTS, PICTURES, SUMMARY = "results.csv", "before_after", "summary.json"
 

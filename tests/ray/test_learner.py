@@ -20,8 +20,8 @@ from ray_cluster.validation import ValidationWorker
 from rl_aesthetics.agent import AgentDescription, DQNAgent
 from rl_aesthetics.config import load_config
 from rl_aesthetics.dataset import RLDataset
+from rl_aesthetics.episodes import Evaluation, agent_policy
 from rl_aesthetics.errors import ScoringError
-from rl_aesthetics.evaluate import Evaluation, agent_policy
 from rl_aesthetics.rewards import ScoreDifference
 from rl_aesthetics.scoring import FunctionScorer
 from rl_aesthetics.transforms import REVERSIBLE, STOP

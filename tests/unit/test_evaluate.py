@@ -8,11 +8,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scenes import CountingScorer, dataset, good_agent, naturalness, scorer
 
-from rl_aesthetics import evaluate as module
+from rl_aesthetics import episodes as module
 from rl_aesthetics.agent import AgentDescription
 from rl_aesthetics.env import ImageEditEnv, Task
+from rl_aesthetics.episodes import Evaluation, agent_policy
 from rl_aesthetics.errors import ScoringError, UserError
-from rl_aesthetics.evaluate import Evaluation, agent_policy, check_actions, check_juror, evaluate, task_of
+from rl_aesthetics.evaluate import check_actions, check_juror, evaluate, task_of
 from rl_aesthetics.rewards import ScoreDifference
 from rl_aesthetics.scoring import FunctionScorer
 from rl_aesthetics.transforms import REVERSIBLE, STOP, TRANSFORMS, algebra
