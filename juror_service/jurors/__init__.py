@@ -28,6 +28,8 @@ DEFAULT = "pocket"
 
 _BUILT_IN = {
     "pocket": "juror_service.jurors.pocket",
+    "aesthetic_v2_5": "juror_service.jurors.aesthetic_v2_5",
+    "laion": "juror_service.jurors.laion",
     "remote": "juror_service.jurors.remote",
 }
 
