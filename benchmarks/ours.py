@@ -13,7 +13,7 @@ from ray_cluster.juror_actor import start_jurors
 from ray_cluster.topology import plan
 from rl_aesthetics.agent import AgentDescription, DQNAgent
 from rl_aesthetics.config import Config
-from rl_aesthetics.evaluate import agent_policy
+from rl_aesthetics.episodes import agent_policy
 
 
 class ThisProject:

@@ -54,11 +54,17 @@ EPSILON = 0.05
 
 @dataclass
 class Rates:
-    """What was measured, one value a round."""
+    """What was measured, one value a round.
+
+    Attributes:
+        cpu_ms_per_update: CPU time of the main process, whatever it does, for each learner update. Where sampling has a
+            process of its own this is the price of learning alone. It hardly moves with the load of the machine.
+    """
 
     env_steps_per_s: list[float] = field(default_factory=list)
     trained_per_s: list[float] = field(default_factory=list)
     scorer_calls_per_step: list[float] = field(default_factory=list)
+    cpu_ms_per_update: list[float] = field(default_factory=list)
 
     def summary(self) -> dict[str, dict[str, float]]:
         return {
@@ -77,7 +83,7 @@ class BareLoop:
         torch.manual_seed(setting.seed)
         self.network = make_network(setting.network, setting.task.actions, setting.task.observation_size)
         self.target = copy.deepcopy(self.network).requires_grad_(False)
-        self.optimiser = torch.optim.Adam(self.network.parameters(), 1e-4)
+        self.optimiser = torch.optim.AdamW(self.network.parameters(), 1e-4, fused=True)
         shape, actions = setting.task.spaces()[0].shape, len(setting.task.actions)
         self.batches = [
             (
@@ -142,16 +148,18 @@ def systems(setting: Setting) -> dict[str, System]:
     }
 
 
-def measure(system: System | BareLoop, lead_in: float, seconds: float, rates: Rates) -> None:
+def measure(system: System | BareLoop, lead_in: float, seconds: float, batch: int, rates: Rates) -> None:
     """One turn: a lead-in that does not count, then `seconds` that do."""
     system.advance(lead_in)
-    before, began = (system.env_steps, system.trained, system.scorer_calls()), time.perf_counter()
+    before = system.env_steps, system.trained, system.scorer_calls()
+    began, cpu = time.perf_counter(), time.process_time()
     system.advance(seconds)
-    elapsed = time.perf_counter() - began
+    elapsed, cpu = time.perf_counter() - began, time.process_time() - cpu
     steps, trained = system.env_steps - before[0], system.trained - before[1]
     rates.env_steps_per_s.append(steps / elapsed)
     rates.trained_per_s.append(trained / elapsed)
     rates.scorer_calls_per_step.append((system.scorer_calls() - before[2]) / max(1, steps))
+    rates.cpu_ms_per_update.append(1000 * cpu * batch / max(1, trained))
 
 
 def fastest(loops: dict[str, BareLoop], seconds: float) -> BareLoop:
@@ -186,7 +194,7 @@ def run(setting: Setting, seconds: float, rounds: int, warm_up: float) -> dict[t
                 system = bare.get(name) or competitors[name]
                 if mode in RATIOS:
                     system.set_ratio(RATIOS[mode])
-                measure(system, min(2.0, seconds / 4), seconds, rates)
+                measure(system, min(2.0, seconds / 4), seconds, setting.batch, rates)
                 print(
                     f"round {number}/{rounds}  {name}, {mode}: {rates.env_steps_per_s[-1]:.0f} env steps/s, "
                     f"{rates.trained_per_s[-1]:.0f} trained/s",
@@ -201,10 +209,9 @@ def run(setting: Setting, seconds: float, rounds: int, warm_up: float) -> dict[t
 def table(results: dict[tuple[str, str], Rates]) -> str:
     """The results as a Markdown table."""
     ceiling = max(statistics.median(r.trained_per_s) for (name, _), r in results.items() if name.startswith("bare"))
-    lines = [
-        "| system | ratio | env steps/s | trained/s | × RLlib | × RLlib's defaults | of the bare loop | juror calls/step |",
-        "| --- | --- | --- | --- | --- | --- | --- | --- |",
-    ]
+    heads = ["system", "ratio", "env steps/s", "trained/s", "× RLlib", "× its defaults", "of the bare loop"]
+    heads += ["CPU ms/update", "juror calls/step"]
+    lines = [f"| {' | '.join(heads)} |", f"|{' --- |' * len(heads)}"]
 
     def spread(values: list[float]) -> str:
         return f"{statistics.median(values):,.0f} ({min(values):,.0f}–{max(values):,.0f})"
@@ -225,6 +232,7 @@ def table(results: dict[tuple[str, str], Rates]) -> str:
             times((STOCK, mode if mode in RATIOS else "tied")),
             times((STOCK_DEFAULTS, "own")),
             f"{statistics.median(rates.trained_per_s) / ceiling:.2f}",
+            "–" if mode == "sampling" else f"{statistics.median(rates.cpu_ms_per_update):.1f}",
             "–" if bare else f"{statistics.median(rates.scorer_calls_per_step):.3f}",
         ]
         lines.append(f"| {' | '.join(cells)} |")
