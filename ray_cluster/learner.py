@@ -32,6 +32,10 @@ from rl_aesthetics.errors import ScoringError
 from rl_aesthetics.networks import QNetwork
 
 
+PATIENCE_S = 180.0
+"""A juror may restart and calls to it may be repeated, but not for longer than this."""
+
+
 class QLearner(DQNTorchLearner):
     """The network's loss on the actions that were taken, AdamW, a target network synced every so many updates.
 
@@ -135,7 +139,7 @@ class ActorLearnerDQN(DQN):
         self.env_steps = self.episodes_done = self.trained = self.dropped = self.scorer_calls = 0
         self.finished_episodes: list[np.ndarray] = []
         self.progress = 0.0
-        self._last_arrival = time.monotonic()
+        self._last_arrival: float | None = None
 
     @property
     def epsilon(self) -> float:
@@ -152,6 +156,7 @@ class ActorLearnerDQN(DQN):
     def training_step(self, seconds: float = 1.0) -> None:
         """Collect, learn and send weights for about `seconds`."""
         until = time.monotonic() + seconds
+        self._last_arrival = self._last_arrival or time.monotonic()
         while time.monotonic() < until:
             due = self._updates_due()
             arrived = self._collect(wait=0.0 if due else 0.1)
@@ -179,9 +184,9 @@ class ActorLearnerDQN(DQN):
             self.finished_episodes.append(fragment.episodes)
             if len(fragment.transitions):
                 self._last_arrival = time.monotonic()
-        if time.monotonic() - self._last_arrival > 120:
+        if time.monotonic() - self._last_arrival > PATIENCE_S:
             raise ScoringError(
-                f"no scored episode has arrived for two minutes ({self.dropped} were dropped): is the juror alive?"
+                f"no scored episode has arrived for {PATIENCE_S / 60:g} minutes ({self.dropped} were dropped): is the juror alive?"
             )
         if self._updates_due() <= 2 * self.settings.learner.updates_per_call:
             group.foreach_env_runner_async(func="sample", tag="sample", kwargs={"epsilon": self.epsilon})
