@@ -31,7 +31,6 @@ from rl_aesthetics.config import Config
 from rl_aesthetics.errors import ScoringError
 from rl_aesthetics.networks import QNetwork
 
-
 PATIENCE_S = 180.0
 """A juror may restart and calls to it may be repeated, but not for longer than this."""
 
@@ -186,7 +185,8 @@ class ActorLearnerDQN(DQN):
                 self._last_arrival = time.monotonic()
         if time.monotonic() - self._last_arrival > PATIENCE_S:
             raise ScoringError(
-                f"no scored episode has arrived for {PATIENCE_S / 60:g} minutes ({self.dropped} were dropped): is the juror alive?"
+                f"no scored episode has arrived for {PATIENCE_S / 60:g} minutes ({self.dropped} were dropped): "
+                "is the juror alive?"
             )
         if self._updates_due() <= 2 * self.settings.learner.updates_per_call:
             group.foreach_env_runner_async(func="sample", tag="sample", kwargs={"epsilon": self.epsilon})
