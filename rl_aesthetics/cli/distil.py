@@ -1,0 +1,94 @@
+"""`juror distil`: a quick student of a slow juror."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from rl_aesthetics.cli.juror import app
+from rl_aesthetics.errors import UserError
+
+
+@app.command()
+def distil(
+    teacher: Annotated[str, typer.Option(help="The juror to learn from, see `juror list`.", show_default=False)],
+    photos: Annotated[
+        Path,
+        typer.Option(
+            help="Folder of photos, searched with its subfolders. A few hundred at least.", show_default=False
+        ),
+    ],
+    output: Annotated[
+        Path, typer.Option(help="Folder for the teacher's scores, the weights and the model card.", show_default=False)
+    ],
+    teacher_option: Annotated[
+        list[str],
+        typer.Option(metavar="KEY=VALUE", help="An option of the teacher, such as weights=DIR; repeatable."),
+    ] = [],  # noqa: B006 - typer reads the default
+    steps: Annotated[int, typer.Option(help="Optimiser steps of the student.")] = 2500,
+    crops: Annotated[int, typer.Option(help="Crops of each photo that the teacher sees, the whole photo first.")] = 2,
+    alterations: Annotated[
+        int,
+        typer.Option(help="Images made from each crop by edits and degradations, at most 31."),
+    ] = 15,
+    held_out: Annotated[float, typer.Option(help="Share of the photos kept for measuring, never trained on.")] = 0.2,
+    seed: Annotated[int, typer.Option(help="Seed of everything random, the choice of held-out photos included.")] = 0,
+    threads: Annotated[
+        int | None, typer.Option(help="CPU threads; all that this process may use if left out.", show_default=False)
+    ] = None,
+) -> None:
+    """Train a quick student on a slow juror's scores of your photos and of edits of them.
+
+    The teacher scores CROPS × (1 + ALTERATIONS) images of each photo, once: its scores are kept in OUTPUT, so a run
+    that was cut off goes on where it was. Then a juror of the pocket's size learns to put images in the teacher's
+    order, and is compared with it on photos it never saw. Use the result with `juror score --weights
+    OUTPUT/pocket.onnx`, and in training with `juror.options.weights=OUTPUT/pocket.onnx`.
+    """
+    import torch
+    from rich.console import Console
+
+    from juror_service.distil import DistilRecipe, distil_juror
+    from juror_service.jurors import available_jurors, load_juror
+    from rl_aesthetics.cli.progress import PartsProgress
+
+    if threads is not None:
+        torch.set_num_threads(threads)
+    recipe = DistilRecipe(steps=steps, crops=crops, alterations=alterations, held_out=held_out, seed=seed)
+    scorer = load_juror(teacher, **_options(teacher_option))
+    with PartsProgress(Console(stderr=True)) as report:
+        record = distil_juror(
+            scorer, photos, output, recipe, report, name=teacher, licence=available_jurors()[teacher].licence
+        )
+    held, scores = record["held_out"], record["teacher_scores"]
+    known = scores["images"] - scores["asked"]
+    typer.echo(f"{teacher} scored {scores['asked']:,} images in {scores['seconds']:,} s; {known:,} were known")
+    typer.echo(f"trained on {record['photos']['training']} photos; on {held['photos']} photos it never saw:")
+    typer.echo(f"  rank correlation with {teacher}  {_number(held['spearman'], '.3f')}")
+    typer.echo(f"  among images of one photo  {_number(held['spearman_within'], '.3f')}")
+    typer.echo(f"  their pairs in order  {_number(held['pairs_in_order'], '.1%')}")
+    typer.echo(f"  images a second  {record['images_per_second']:,.0f}")
+    for suffix in (".onnx", ".safetensors", ".json", ".md"):
+        typer.echo(output / f"pocket{suffix}")
+
+
+def _options(given: list[str]) -> dict[str, Any]:
+    """`key=value` strings to keyword arguments; values are read as YAML, so that 2 is a number."""
+    import yaml
+
+    options = {}
+    for text in given:
+        key, separator, value = text.partition("=")
+        if not separator or not key:
+            raise UserError(f"--teacher-option {text!r} is not KEY=VALUE, for example --teacher-option weights=DIR")
+        try:
+            options[key] = yaml.safe_load(value)
+        except yaml.YAMLError as error:
+            reason = str(error).splitlines()[0]
+            raise UserError(f"--teacher-option {text!r}: the value cannot be read ({reason})") from error
+    return options
+
+
+def _number(value: float | None, form: str) -> str:
+    return "cannot be had" if value is None else format(value, form)
