@@ -157,8 +157,6 @@ def test_scores_agree_with_the_package_aesthetic_predictor_v2_5(folders, alone, 
 )
 def test_scores_agree_with_the_package_simple_aesthetics_predictor(folders, alone, scenes, name, their_class, prefix):
     theirs = pytest.importorskip("aesthetics_predictor", reason="pip install --no-deps simple-aesthetics-predictor")
-    from transformers.models.clip.image_processing_pil_clip import CLIPImageProcessorPil
-
     folder, release = folders["clip"], laion.RELEASES[JURORS[name][1].get("head", "mlp")]
     model = getattr(theirs, their_class)(transformers.CLIPVisionConfig.from_pretrained(folder))
     encoder = load_file(folder / "model.safetensors")
@@ -166,7 +164,9 @@ def test_scores_agree_with_the_package_simple_aesthetics_predictor(folders, alon
         {key: value for key, value in encoder.items() if key.startswith("vis")}
         | {prefix + key: value for key, value in torch.load(folder / release.head).items()}
     )
-    processor = CLIPImageProcessorPil.from_pretrained(folder, crop_size={"height": SIDE, "width": SIDE})
+    # The processor by Pillow, which had the plain name before transformers 5.
+    processor_class = getattr(transformers, "CLIPImageProcessorPil", None) or transformers.CLIPImageProcessor
+    processor = processor_class.from_pretrained(folder, crop_size={"height": SIDE, "width": SIDE})
     pixels = processor(images=[Image.fromarray(scene) for scene in scenes], return_tensors="pt").pixel_values
     with torch.no_grad():
         scores = model.eval()(pixels).logits[:, 0].numpy()
