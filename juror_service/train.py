@@ -48,7 +48,7 @@ class Recipe:
 
     Attributes:
         steps: optimiser steps.
-        originals: crops of photos a step; each comes with 4.5 images of what was done to it.
+        originals: crops of photos a step; each comes with four images of what was done to it.
         learning_rate: peak of the one-cycle schedule (arXiv:1708.07120).
         weight_decay: of AdamW.
         averaging: decay a step of the exponential moving average of the weights, which is what gets exported.
@@ -56,8 +56,8 @@ class Recipe:
         seed: of everything random, the choice of held-out photos included.
     """
 
-    steps: int = 2500
-    originals: int = 48
+    steps: int = 5500
+    originals: int = 32
     learning_rate: float = 3e-3
     weight_decay: float = 0.05
     averaging: float = 0.998

@@ -1,4 +1,4 @@
-"""The model card of a trained pocket juror, written from what was measured: nothing in it is typed by hand."""
+"""The model card of a trained pocket juror, written from what was measured: no number in it is typed by hand."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ def model_card(record: dict[str, Any], provenance: str) -> str:
     """Markdown from the record of `train_juror`.
 
     Args:
+        record: what `pocket.json` holds; `notes`, a list of remarks added by hand, may be missing.
         provenance: a paragraph on where the photos come from.
     """
     held, photos = record["held_out"], record["photos"]
@@ -30,6 +31,7 @@ def model_card(record: dict[str, Any], provenance: str) -> str:
         _scale(held["score_quantiles"]),
         _running(record),
         _LIMITS,
+        *(["## Notes on this run", "\n".join(f"- {note}" for note in record["notes"])] if record.get("notes") else []),
     ]
     return "\n\n".join(sections) + "\n"
 
@@ -80,8 +82,8 @@ stronger below the weaker. Swaps and shifts of the whole photo are drawn more of
 (`juror_service/train_photos.py` has all shares and weights). {r["originals"]} crops a step, {r["steps"]:,} steps,
 AdamW, one-cycle to {r["learning_rate"]}, weight decay {r["weight_decay"]}, dropout 0.3 before the head; the exponential
 moving average of the weights ({r["averaging"]}) is kept. {record["training_seconds"]:,} s with
-{record["training_threads"]} thread(s), PyTorch {record["torch"]}, on: {record["machine"]}. Rerun with the same seed,
-versions and number of threads, it gives the same weights."""
+{record["training_threads"]} thread(s), PyTorch {record["torch"]}, on: {record["machine"]}. The same photos, seed,
+versions and number of threads give the same weights."""
 
 
 def _headline_rows(held: dict[str, Any]) -> list[tuple[str, str, str]]:
