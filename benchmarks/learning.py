@@ -12,7 +12,9 @@ the other. Every few seconds the clock stops and the test split is edited greedi
 `recovered`, `exact`, and the share of the improvement that exhaustive search finds. Building the system is not counted
 either. Where our configuration draws a new degradation for every episode, the peers' environment does so too.
 
-    this project                     configs/tuned.yaml, or what follows on the command line
+    this project                     configs/tuned.yaml, or what follows on the command line. It may begin as the juror,
+                                     whose weights it has (`warm_start`); the peers' networks cannot
+    this project, from nothing       the same from random weights, as the peers begin
     Stable-Baselines3, its defaults  1 episode, batch 32, learning rate 1e-4, an update every 4 steps
     Stable-Baselines3, tuned         16 episodes, batch 128, learning rate 5e-4, 8 transitions trained for each sampled
     RLlib                            its learning rate, batch and exploration; 16 episodes, 8 to 1, uniform replay
@@ -29,6 +31,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import statistics
 import tempfile
 import time
@@ -51,7 +54,7 @@ from rl_aesthetics.dataset import RLDataset
 from rl_aesthetics.episodes import Evaluation
 from rl_aesthetics.errors import UserError
 
-OURS = "this project"
+OURS, FROM_NOTHING = "this project", "this project, from nothing"
 THRESHOLDS = (0.60, 0.75, 0.90)
 TUNED = Path(__file__).parents[1] / "configs" / "tuned.yaml"
 
@@ -88,6 +91,15 @@ def ours(setting: Setting, config: Config, budget_s: float) -> System:
     return ThisProject(setting, seeded, budget_s)
 
 
+def from_nothing(setting: Setting, config: Config, budget_s: float) -> System:
+    config = config.model_copy(deep=True)
+    config.learner.warm_start = False
+    training = config.rl_training.training
+    training.learning_rate, config.learner.learning_rate_end = 0.002, 0.0001
+    training.epsilon_start, training.epsilon_decay = 1.0, 0.9995
+    return ours(setting, config, budget_s)
+
+
 def stable_baselines(setting: Setting, config: Config, budget_s: float) -> System:
     # A million transitions, its default, would take 25 GB; these are never full in an hour.
     return StableBaselines(replace(setting, capacity=100_000), episodes=1, budget_s=budget_s)
@@ -113,6 +125,7 @@ def rllib(setting: Setting, config: Config, budget_s: float) -> System:
 
 SYSTEMS: dict[str, Callable[[Setting, Config, float], System]] = {
     OURS: ours,
+    FROM_NOTHING: from_nothing,
     "Stable-Baselines3, its defaults": stable_baselines,
     "Stable-Baselines3, tuned": stable_baselines_tuned,
     "RLlib": rllib,
@@ -173,24 +186,22 @@ def table(curves: list[Curve]) -> str:
 
 
 def speed_ups(curves: list[Curve]) -> list[str]:
-    """How much earlier ours reaches each threshold than the best peer, by the median over the seeds."""
+    """How much earlier ours reaches each threshold than the best peer, by the medians over the seeds."""
+    names = dict.fromkeys(curve.system for curve in curves)
+    peers = [name for name in names if name not in (OURS, FROM_NOTHING)]
 
     def median(name: str, threshold: float) -> float:
         times = [curve.time_to(threshold) for curve in curves if curve.system == name]
-        return statistics.median(float("inf") if seconds is None else seconds for seconds in times)
+        return statistics.median(math.inf if seconds is None else seconds for seconds in times)
 
-    names = dict.fromkeys(curve.system for curve in curves)
-    if OURS not in names or len(names) < 2:
-        return []
     lines = []
-    for threshold in THRESHOLDS:
-        mine, best = median(OURS, threshold), min(median(name, threshold) for name in names if name != OURS)
-        if mine == float("inf"):
-            lines.append(f"{threshold:.2f} improved: not reached by this project")
-        elif best == float("inf"):
-            lines.append(f"{threshold:.2f} improved: {mine:.0f} s; no peer reached it")
-        else:
-            lines.append(f"{threshold:.2f} improved: {mine:.0f} s, the best peer {best:.0f} s: {best / mine:.1f} times")
+    for name in names:
+        for threshold in THRESHOLDS if peers and name not in peers else ():
+            mine, best = median(name, threshold), min(median(peer, threshold) for peer in peers)
+            own = "not reached" if mine == math.inf else f"{mine:.0f} s"
+            their = "not reached by a peer" if best == math.inf else f"{best:.0f} s by the best peer"
+            factor = f": {best / mine:.1f} times" if 0 < mine < math.inf and best < math.inf else ""
+            lines.append(f"{name}, {threshold:.2f} improved: {own}, {their}{factor}")
     return lines
 
 
@@ -200,10 +211,9 @@ plt.switch_backend("Agg")  # needs no screen
 def plot(curves: list[Curve], baselines: dict[str, float], title: str, path: Path) -> None:
     """Success on unseen photos against wall-clock time, a line a run."""
     figure, axes = plt.subplots(1, 2, figsize=(12, 5), sharey=True, sharex=True)
-    names = list(dict.fromkeys(curve.system for curve in curves))
     for axis, what in zip(axes, ("improved", "exact"), strict=True):
         for curve in curves:
-            number = names.index(curve.system)
+            number = list(SYSTEMS).index(curve.system)
             first = curve is next(other for other in curves if other.system == curve.system)
             axis.plot(
                 [point.seconds for point in curve.points],
@@ -212,7 +222,7 @@ def plot(curves: list[Curve], baselines: dict[str, float], title: str, path: Pat
                 alpha=0.9 if first else 0.45,
                 label=curve.system if first else None,
             )
-        axis.set(xlabel="seconds of training", ylabel="share of unseen photos", title=what, ylim=(0, 1.02))
+        axis.set(xlabel="seconds of training", ylabel="share of unseen photos", title=what, ylim=(0, 1.08))
         axis.grid(alpha=0.3)
     for name, improved in baselines.items():
         axes[0].axhline(improved, linestyle=":", color="grey")
@@ -273,10 +283,11 @@ def main() -> None:
     arguments.output.mkdir(parents=True, exist_ok=True)
     title = f"{len(training)} photos, {len(test)} unseen, {task.max_steps} steps; {about['cpu']}, {setting.cores} cores"
     start_ray(setting.cores + 1)
+    systems = [s for s in arguments.systems if s != FROM_NOTHING or config.learner.warm_start]  # else it is the same
     curves: list[Curve] = []
     for number in range(max(arguments.seeds, arguments.peer_seeds)):
-        for system_name in arguments.systems:
-            mine = system_name == OURS
+        for system_name in systems:
+            mine = system_name in (OURS, FROM_NOTHING)
             if number >= (arguments.seeds if mine else arguments.peer_seeds):
                 continue
             budget_s = 60 * (arguments.minutes if mine else arguments.peer_minutes or arguments.minutes)
