@@ -22,7 +22,8 @@ app = typer.Typer(
 
 
 def _register() -> None:
-    from rl_aesthetics.cli import agent, data, demo, juror, serve, tracking, training  # noqa: F401 - they add commands
+    # Each adds its commands when it is imported.
+    from rl_aesthetics.cli import agent, data, demo, distil, juror, serve, tracking, training  # noqa: F401
 
     app.add_typer(juror.app, name="juror")
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
 from rl_aesthetics.cli.juror import app
-from rl_aesthetics.errors import UserError
+from rl_aesthetics.cli.options import key_values
 
 
 @app.command()
@@ -56,7 +56,7 @@ def distil(
     if threads is not None:
         torch.set_num_threads(threads)
     recipe = DistilRecipe(steps=steps, crops=crops, alterations=alterations, held_out=held_out, seed=seed)
-    scorer = load_juror(teacher, **_options(teacher_option))
+    scorer = load_juror(teacher, **key_values("--teacher-option", teacher_option))
     with PartsProgress(Console(stderr=True)) as report:
         record = distil_juror(
             scorer, photos, output, recipe, report, name=teacher, licence=available_jurors()[teacher].licence
@@ -71,23 +71,6 @@ def distil(
     typer.echo(f"  images a second  {record['images_per_second']:,.0f}")
     for suffix in (".onnx", ".safetensors", ".json", ".md"):
         typer.echo(output / f"pocket{suffix}")
-
-
-def _options(given: list[str]) -> dict[str, Any]:
-    """`key=value` strings to keyword arguments; values are read as YAML, so that 2 is a number."""
-    import yaml
-
-    options = {}
-    for text in given:
-        key, separator, value = text.partition("=")
-        if not separator or not key:
-            raise UserError(f"--teacher-option {text!r} is not KEY=VALUE, for example --teacher-option weights=DIR")
-        try:
-            options[key] = yaml.safe_load(value)
-        except yaml.YAMLError as error:
-            reason = str(error).splitlines()[0]
-            raise UserError(f"--teacher-option {text!r}: the value cannot be read ({reason})") from error
-    return options
 
 
 def _number(value: float | None, form: str) -> str:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
 from rl_aesthetics.cli.juror import app
+from rl_aesthetics.cli.options import key_values
 from rl_aesthetics.errors import UserError
 
 JurorName = Annotated[str, typer.Option(help="Which juror, see `juror list`.")]
@@ -16,22 +17,6 @@ JurorOptions = Annotated[
     list[str],
     typer.Option("--option", metavar="KEY=VALUE", help="An option of the juror, such as threads=2; repeatable."),
 ]
-
-
-def _options(given: list[str]) -> dict[str, Any]:
-    """`key=value` strings to keyword arguments; values are read as YAML, so that 2 is a number."""
-    import yaml
-
-    options = {}
-    for text in given:
-        key, separator, value = text.partition("=")
-        if not separator or not key:
-            raise UserError(f"--option {text!r} is not KEY=VALUE, for example --option threads=2")
-        try:
-            options[key] = yaml.safe_load(value)
-        except yaml.YAMLError as error:
-            raise UserError(f"--option {text!r}: the value cannot be read ({str(error).splitlines()[0]})") from error
-    return options
 
 
 def _token(file: Path | None) -> str | None:
@@ -87,7 +72,7 @@ def serve(
     from juror_service.payload import PayloadLimits
     from juror_service.serve import serve as serve_http
 
-    options = _options(option)
+    options = key_values("--option", option)
     settings = ServiceSettings(
         token=_token(token_file),
         limits=PayloadLimits(int(max_body_mb * 1e6), int(max_megapixels * 1e6), max_images),
@@ -130,7 +115,7 @@ def bench(
         sizes = []
     if not sizes or min(sizes) < 1:
         raise UserError(f"--batches {batches!r} are no batch sizes; write for example 1,8,32")
-    scorer = load_juror(juror, **_options(option))
+    scorer = load_juror(juror, **key_values("--option", option))
     speeds = measure(scorer, sizes, seconds)
     device = str(getattr(scorer, "device", "cpu"))
     if as_json:
@@ -141,8 +126,13 @@ def bench(
     for column in ("batch", "images/s", "ms p50", "ms p95", "of peak"):
         table.add_column(column, justify="right")
     for speed in speeds:
+        digits = 0 if speed.images_per_s >= 10 else 2
         share = "unknown" if speed.share_of_peak is None else f"{speed.share_of_peak:.0%}"
         table.add_row(
-            str(speed.batch), f"{speed.images_per_s:,.0f}", f"{speed.ms_p50:.2f}", f"{speed.ms_p95:.2f}", share
+            str(speed.batch),
+            f"{speed.images_per_s:,.{digits}f}",
+            f"{speed.ms_p50:.2f}",
+            f"{speed.ms_p95:.2f}",
+            share,
         )
     Console().print(table)

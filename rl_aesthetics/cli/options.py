@@ -1,0 +1,31 @@
+"""Options of which there may be several, each `KEY=VALUE`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import yaml
+
+from rl_aesthetics.errors import UserError
+
+
+def key_values(flag: str, given: Iterable[str]) -> dict[str, Any]:
+    """`key=value` strings to keyword arguments; values are read as YAML, so that 2 is a number.
+
+    Args:
+        flag: the option's name, for the error.
+
+    Raises:
+        UserError: no `=`, no key, or a value that is not YAML.
+    """
+    options = {}
+    for text in given:
+        key, separator, value = text.partition("=")
+        if not separator or not key:
+            raise UserError(f"{flag} {text!r} is not KEY=VALUE, for example {flag} threads=2")
+        try:
+            options[key] = yaml.safe_load(value)
+        except yaml.YAMLError as error:
+            raise UserError(f"{flag} {text!r}: the value cannot be read ({str(error).splitlines()[0]})") from error
+    return options
