@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 import shutil
 import time
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -160,7 +161,8 @@ class Training:
     def _epochs(self, tracker: Tracker, description: AgentDescription) -> None:
         config, algorithm = self.config, self.algorithm
         training, learner = config.rl_training.training, config.learner
-        started, validating = time.monotonic(), []
+        started = time.monotonic()
+        waiting: deque[tuple[ray.ObjectRef | None, DQNAgent, dict[str, float]]] = deque()
         for epoch in range(training.num_epochs):
             began, before = time.monotonic(), (algorithm.env_steps, algorithm.trained, algorithm.scorer_calls)
             while algorithm.episodes_done < (epoch + 1) * len(self.dataset):
@@ -179,13 +181,16 @@ class Training:
             agent = self._snapshot(metrics, description)
             if last or (epoch + 1) % learner.checkpoint_frequency == 0:
                 self._checkpoint(agent, epoch + 1, tracker)
+            pending = None
             if last or (epoch + 1) % training.validation_frequency == 0:
-                validating.append((self.validator.run.remote(agent.network.state_dict()), agent, metrics))
-            else:
-                self._record(metrics, tracker)
-            while validating and (last or ray.wait([validating[0][0]], timeout=0)[0]):
-                pending, agent, metrics = validating.pop(0)
-                self._record(metrics | ray.get(pending), tracker, agent)
+                pending = self.validator.run.remote(agent.network.state_dict())
+            waiting.append((pending, agent, metrics))
+            while waiting and (last or waiting[0][0] is None or ray.wait([waiting[0][0]], timeout=0)[0]):
+                pending, agent, metrics = waiting.popleft()  # in the order of the epochs
+                if pending is None:
+                    self._record(metrics, tracker)
+                else:
+                    self._record(metrics | ray.get(pending), tracker, agent)
             if last:
                 break
 

@@ -190,8 +190,14 @@ class Config(Section):
             raise ValueError("learner.warm_start and learner.initial_agent exclude each other")
         if training.epsilon_end > training.epsilon_start:
             raise ValueError("rl_training.training.epsilon_end must not exceed epsilon_start")
-        if training.replay_capacity < max(training.batch_size, learner.learning_starts):
-            raise ValueError("rl_training.training.replay_capacity must hold batch_size and learning_starts")
+        # A worker sends a fragment of every episode at once, and those that it ends may have begun in earlier ones.
+        fragment = training.dataloader_batch_size * (self.ray.rollout_fragment_length + training.max_steps_per_episode)
+        needed = max(training.batch_size, learner.learning_starts, fragment)
+        if training.replay_capacity < needed:
+            raise ValueError(
+                f"rl_training.training.replay_capacity must be at least {needed}: it holds batch_size, "
+                "learning_starts, and dataloader_batch_size × (rollout_fragment_length + max_steps_per_episode)"
+            )
         return self
 
 

@@ -144,7 +144,7 @@ def test_an_empty_file_means_the_defaults(file):
         ("learner.augment=true", "augment needs learner.replay=reference"),
         ("learner.warm_start=true", "warm_start needs learner.network=edit_scoring"),
         ("ray.num_rollout_workers=0", "must be 'auto' or at least 1"),
-        ("training.replay_capacity=100", "replay_capacity must hold"),
+        ("training.replay_capacity=100", "replay_capacity must be at least 500"),
         ("training.num_epochs", "is not an override; write key.sub=value"),
         ("=3", "is not an override"),
         ("training=3", "training"),
