@@ -22,19 +22,15 @@ app = typer.Typer(help="What gives the scores: list, score, train.", no_args_is_
 def list_jurors() -> None:
     """Show every juror: what it judges, its licence, its size, where its weights are. Loads no model."""
     from rich.console import Console
-    from rich.table import Table
 
     from juror_service.jurors import DEFAULT, available_jurors
 
-    table = Table(box=None, pad_edge=False)
-    for column in ("name", "judges", "licence", "looks at", "size"):
-        table.add_column(column, no_wrap=column != "judges")
-    table.add_column("weights", overflow="fold")
+    console = Console(highlight=False, soft_wrap=True)
     for name, juror in available_jurors().items():
-        size = "unknown" if juror.weights_bytes is None else f"{juror.weights_bytes / 1e6:.1f} MB"
-        default = " (default)" if name == DEFAULT else ""
-        table.add_row(name + default, juror.title, juror.licence, f"{juror.size}×{juror.size}", size, juror.weights)
-    Console().print(table)
+        console.print(f"[bold]{name}[/bold]{' (default)' if name == DEFAULT else ''}: {juror.title}")
+        size = "size unknown" if juror.weights_bytes is None else f"{juror.weights_bytes / 1e6:,.1f} MB"
+        looks_at = f"looks at {juror.size}×{juror.size}" if juror.size else "looks at what its model does"
+        console.print(f"  licence {juror.licence}; {looks_at}; {size}\n  weights: {juror.weights}", markup=False)
 
 
 @app.command()

@@ -43,17 +43,18 @@ def train(
 ) -> None:
     """Train an agent on a dataset that `generate` wrote.
 
-    Leaves agent.safetensors (the best by validation), checkpoints, the effective configuration and metrics.jsonl in
-    the output folder, and the curves in MLflow. Every setting is listed in docs/configuration.md; give them as
-    KEY=VALUE, for example:
+    Leaves agent.safetensors (the best by validation), checkpoints, the
+    effective configuration and metrics.jsonl in the output folder, and the
+    curves in MLflow. docs/configuration.md lists every setting.
 
-        rl-aesthetics train --config configs/tuned.yaml dataset=runs/data output=runs/train training.num_epochs=20
+    Example: rl-aesthetics train --config configs/tuned.yaml dataset=runs/data
+    output=runs/train training.num_epochs=20
     """
     settings = load_config(config, overrides or ())
     if interactive:
         settings = load_config(config, [*(overrides or ()), *_ask(settings)])
-    console.print(Syntax(to_yaml(settings), "yaml", background_color="default"))
     if dry_run:
+        _show(settings)
         return
     run_training(settings, overwrite)
 
@@ -65,6 +66,7 @@ def run_training(settings: Config, overwrite: bool):
     from ray_cluster.train import Training  # starts no Ray, but importing it takes seconds
 
     training = Training(settings, overwrite=overwrite)
+    _show(settings)
     epochs = settings.rl_training.training.num_epochs
     with EpochProgress(console, epochs, settings.learner.max_minutes) as progress:
         training.report = progress
@@ -78,6 +80,10 @@ def run_training(settings: Config, overwrite: bool):
     for file in (report.agent, settings.output / "config.yaml", settings.output / "metrics.jsonl"):
         console.print(f"wrote {file}")
     return report
+
+
+def _show(settings: Config) -> None:
+    console.print(Syntax(to_yaml(settings), "yaml", background_color="default"))
 
 
 def _ask(settings: Config) -> list[str]:
