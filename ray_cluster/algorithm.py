@@ -22,15 +22,12 @@ def build_algorithm(
 ) -> ActorLearnerDQN:
     """Build the RLlib algorithm: rollout workers as actors, learner and replay buffer in this process."""
     training, learner = config.rl_training.training, config.learner
-    observation_space, action_space = task.spaces()
     algorithm_config: AlgorithmConfig = (
         ActorLearnerDQN.get_default_config()
         .framework("torch")
         .debugging(seed=learner.seed, log_level="ERROR")
         .environment(
             env="rl_aesthetics/ImageEdit-v0",
-            observation_space=observation_space,
-            action_space=action_space,
             env_config={
                 "dataset": dataset,
                 "scorer": scorer,

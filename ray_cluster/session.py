@@ -39,6 +39,9 @@ def ray_session(address: str | None = None, num_cpus: int | None = None, dashboa
     if ours and (address := address or os.environ.get("RAY_ADDRESS")):
         _join(address)
     elif ours:
+        # RLlib hands its configuration to the runners through the object store, and Ray's core then warns on standard
+        # error, as an error, that they could not be restarted if it were lost; it lives as long as this process.
+        os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
         ray.init(
             "local",
             num_cpus=num_cpus or max(2, os.cpu_count() or 1),
