@@ -31,6 +31,10 @@ $(BIN)/python:
 
 .venv/.test: $(BIN)/python pyproject.toml constraints.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[test]'
+	@# The vision jurors are compared with these two. They ask for torchvision, of which there is no CPU build, and work
+	@# without it.
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps \
+		aesthetic-predictor-v2-5==2024.12.18.1 simple-aesthetics-predictor==0.1.2
 	@touch $@
 
 # The versions that were tested, for every supported Python; needs uv. torch is one version in any build, so its own
