@@ -272,9 +272,10 @@ def upload(run: Path, tracking_uri: str | None = None) -> str:
         spool.close()
 
 
-def remember_run(tracker: Tracker, folder: Path) -> None:
-    """Note in a training's folder which run it was, so that `record_evaluation` can add to it later."""
-    (folder / RUN_FILE).write_text(json.dumps({"key": tracker.key, "tracking_uri": without_login(tracker.uri)}) + "\n")
+def remember_run(tracker: Tracker, folder: Path, status: str) -> None:
+    """Note in a training's folder which run it was and how it ended, so that `record_evaluation` can add to it later."""
+    run = {"key": tracker.key, "tracking_uri": without_login(tracker.uri), "status": status}
+    (folder / RUN_FILE).write_text(json.dumps(run) + "\n")
 
 
 def record_evaluation(training: Path, evaluation: Path, summary: Mapping[str, Any]) -> bool:
@@ -304,7 +305,7 @@ def record_evaluation(training: Path, evaluation: Path, summary: Mapping[str, An
         for part in sorted(evaluation.iterdir()):
             if part != tracker.spool and not part.name.startswith("."):
                 tracker.log_artifact(part, f"evaluation/{split}")
-        return tracker.finish()
+        return tracker.finish(run["status"])  # adding to a run says nothing about how it ended
 
 
 def resolve_uri(uri: str | None) -> str:

@@ -132,7 +132,7 @@ class Training:
         (self.output / "config.yaml").write_text(to_yaml(config))
         torch.set_num_threads(self.topology.learner_threads)
         with Tracker(config.mlflow, config, spool=self.output) as tracker:
-            remember_run(tracker, self.output)
+            remember_run(tracker, self.output, "KILLED")  # until it has come to its end
             tracker.set_tags({"dataset": self.dataset.fingerprint, "juror": scorer.fingerprint})
             tracker.log_artifact(self.output / "config.yaml")
             self.algorithm = build_algorithm(config, self.dataset, scorer, self.task, self.topology)
@@ -149,6 +149,7 @@ class Training:
                 ray.kill(self.validator)
                 for actor in scorer.actors:
                     ray.kill(actor)
+            remember_run(tracker, self.output, "FINISHED")
         return TrainReport(
             agent=self.output / AGENT_FILE,
             metrics=self.best_metrics,
