@@ -273,7 +273,7 @@ def upload(run: Path, tracking_uri: str | None = None) -> str:
 
 
 def remember_run(tracker: Tracker, folder: Path, status: str) -> None:
-    """Note in a training's folder which run it was and how it ended, so that `record_evaluation` can add to it later."""
+    """Note in a training's folder which run it was and how it ended, for `record_evaluation`."""
     run = {"key": tracker.key, "tracking_uri": without_login(tracker.uri), "status": status}
     (folder / RUN_FILE).write_text(json.dumps(run) + "\n")
 
