@@ -1,6 +1,6 @@
 """The pocket juror's network: five 3×3 convolutions, small enough to embed and to score thousands of images a second.
 
-Needs only PyTorch. Training and export use it, and a Q-network that shares its trunk can start from its weights
+Training and export use it, and the edit-scoring Q-network, which has the same trunk, can start from its weights
 (`load_pocket_network`); scoring runs the exported ONNX file and never imports this module.
 
 Shapes: B batch, C channels, H, W height and width, F features.
@@ -15,6 +15,7 @@ from safetensors.torch import load_file
 from torch import nn
 
 from rl_aesthetics.errors import UserError
+from rl_aesthetics.networks import convolution_trunk
 
 WEIGHTS = Path(__file__).parent / "weights" / "pocket.safetensors"
 """The packaged weights, the same numbers as in `pocket.onnx`."""
@@ -42,15 +43,7 @@ class PocketNetwork(nn.Module):
             dropout: share of features dropped before the head while training.
         """
         super().__init__()
-        layers: list[nn.Module] = [_Normalise()]
-        for i, (inputs, outputs) in enumerate(zip((3, *widths[:-1]), widths, strict=True)):
-            stride = 1 if i == len(widths) - 1 else 2
-            layers += [
-                nn.Conv2d(inputs, outputs, 3, stride, 1, bias=False),
-                nn.BatchNorm2d(outputs),
-                nn.ReLU(inplace=True),
-            ]
-        self.trunk = nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten())
+        self.trunk = convolution_trunk(widths)
         self.head = nn.Sequential(nn.Dropout(dropout), nn.Linear(widths[-1], 1))
         self.register_buffer("location", torch.zeros(()))
         self.register_buffer("temperature", torch.ones(()))
@@ -62,13 +55,6 @@ class PocketNetwork(nn.Module):
     def score(self, images_BCHW: torch.Tensor) -> torch.Tensor:
         """Scores float32 `(B,)` in (0, 1): `sigmoid((logit − location) / temperature)`, increasing in the logit."""
         return torch.sigmoid((self(images_BCHW) - self.location) / self.temperature)
-
-
-class _Normalise(nn.Module):
-    """Values 0–255 of any dtype to float32 in [−1, 1]."""
-
-    def forward(self, images_BCHW: torch.Tensor) -> torch.Tensor:
-        return images_BCHW.float().sub(127.5).div(127.5)
 
 
 def load_pocket_network(path: str | Path = WEIGHTS) -> PocketNetwork:
