@@ -188,7 +188,7 @@ class ActorLearnerDQN(DQN):
                 f"no scored episode has arrived for {PATIENCE_S / 60:g} minutes ({self.dropped} were dropped): "
                 "is the juror alive?"
             )
-        if self._updates_due() <= 2 * self.settings.learner.updates_per_call:
+        if self._updates_due() <= self.settings.learner.updates_per_call:  # else learning has to catch up first
             group.foreach_env_runner_async(func="sample", tag="sample", kwargs={"epsilon": self.epsilon})
         return len(fragments)
 
