@@ -12,9 +12,8 @@ the other. Every few seconds the clock stops and the test split is edited greedi
 `recovered`, `exact`, and the share of the improvement that exhaustive search finds. Building the system is not counted
 either. Where our configuration draws a new degradation for every episode, the peers' environment does so too.
 
-    this project                     configs/tuned.yaml, or what follows on the command line. It may begin as the juror,
-                                     whose weights it has (`warm_start`); the peers' networks cannot
-    this project, from nothing       the same from random weights, as the peers begin
+    this project                     configs/tuned.yaml, or what follows on the command line; from random weights, as
+                                     the peers begin, unless that says `learner.warm_start=true`
     Stable-Baselines3, its defaults  1 episode, batch 32, learning rate 1e-4, an update every 4 steps
     Stable-Baselines3, tuned         16 episodes, batch 128, learning rate 5e-4, 8 transitions trained for each sampled
     RLlib                            its learning rate, batch and exploration; 16 episodes, 8 to 1, uniform replay
@@ -54,7 +53,7 @@ from rl_aesthetics.dataset import RLDataset
 from rl_aesthetics.episodes import Evaluation
 from rl_aesthetics.errors import UserError
 
-OURS, FROM_NOTHING = "this project", "this project, from nothing"
+OURS = "this project"
 THRESHOLDS = (0.60, 0.75, 0.90)
 TUNED = Path(__file__).parents[1] / "configs" / "tuned.yaml"
 
@@ -91,15 +90,6 @@ def ours(setting: Setting, config: Config, budget_s: float) -> System:
     return ThisProject(setting, seeded, budget_s)
 
 
-def from_nothing(setting: Setting, config: Config, budget_s: float) -> System:
-    config = config.model_copy(deep=True)
-    config.learner.warm_start = False
-    training = config.rl_training.training
-    training.learning_rate, config.learner.learning_rate_end = 0.002, 0.0001
-    training.epsilon_start, training.epsilon_decay = 1.0, 0.9995
-    return ours(setting, config, budget_s)
-
-
 def stable_baselines(setting: Setting, config: Config, budget_s: float) -> System:
     # A million transitions, its default, would take 25 GB; these are never full in an hour.
     return StableBaselines(replace(setting, capacity=100_000), episodes=1, budget_s=budget_s)
@@ -125,7 +115,6 @@ def rllib(setting: Setting, config: Config, budget_s: float) -> System:
 
 SYSTEMS: dict[str, Callable[[Setting, Config, float], System]] = {
     OURS: ours,
-    FROM_NOTHING: from_nothing,
     "Stable-Baselines3, its defaults": stable_baselines,
     "Stable-Baselines3, tuned": stable_baselines_tuned,
     "RLlib": rllib,
@@ -188,7 +177,7 @@ def table(curves: list[Curve]) -> str:
 def speed_ups(curves: list[Curve]) -> list[str]:
     """How much earlier ours reaches each threshold than the best peer, by the medians over the seeds."""
     names = dict.fromkeys(curve.system for curve in curves)
-    peers = [name for name in names if name not in (OURS, FROM_NOTHING)]
+    peers = [name for name in names if name != OURS]
 
     def median(name: str, threshold: float) -> float:
         times = [curve.time_to(threshold) for curve in curves if curve.system == name]
@@ -283,11 +272,10 @@ def main() -> None:
     arguments.output.mkdir(parents=True, exist_ok=True)
     title = f"{len(training)} photos, {len(test)} unseen, {task.max_steps} steps; {about['cpu']}, {setting.cores} cores"
     start_ray(setting.cores + 1)
-    systems = [s for s in arguments.systems if s != FROM_NOTHING or config.learner.warm_start]  # else it is the same
     curves: list[Curve] = []
     for number in range(max(arguments.seeds, arguments.peer_seeds)):
-        for system_name in systems:
-            mine = system_name in (OURS, FROM_NOTHING)
+        for system_name in arguments.systems:
+            mine = system_name == OURS
             if number >= (arguments.seeds if mine else arguments.peer_seeds):
                 continue
             budget_s = 60 * (arguments.minutes if mine else arguments.peer_minutes or arguments.minutes)
