@@ -1,33 +1,10 @@
-"""What the agent is paid for, and what counts as success."""
+"""What counts as success."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
 import numpy as np
-
-
-@dataclass(frozen=True)
-class ScoreDifference:
-    """The guide's reward: `new − previous − step_penalty`, plus `terminal_bonus` on the last step of an episode
-    (STOP, or the step limit) when the new score is at least the original photo's.
-
-    Attributes:
-        step_penalty: the price of each step, STOP included, in units of the score.
-        terminal_bonus: paid once, at the end.
-    """
-
-    step_penalty: float = 0.01
-    terminal_bonus: float = 0.1
-
-    def __call__(self, previous_B, new_B, original_B, last_B) -> np.ndarray:
-        """Rewards float32 `(B,)` from scores before and after the step, of the original, and whether it was the last.
-
-        All arguments broadcast; STOP leaves the photo as it is, so its `new` is its `previous`.
-        """
-        previous_B, new_B, original_B = (np.asarray(x, np.float32) for x in (previous_B, new_B, original_B))
-        bonus = self.terminal_bonus * (np.asarray(last_B) & (new_B >= original_B))
-        return np.asarray(new_B - previous_B - self.step_penalty + bonus, np.float32)
 
 
 @dataclass(frozen=True)
