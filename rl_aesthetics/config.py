@@ -118,7 +118,14 @@ class RayCluster(Section):
     )
     cpus_per_rollout_worker: float = Field(1, gt=0, description="CPUs that Ray sets aside for each rollout worker")
     rollout_fragment_length: Positive = Field(8, description="vector steps that a worker sends at a time")
-    num_gpus_learner: float = Field(0, ge=0, description="GPU share of the learner")
+    num_gpus_learner: float = Field(0, ge=0, description="GPU share of the learner, or of each learner actor")
+    num_learners: int = Field(
+        0, ge=0, description="learner actors that share each batch; 0 learns in the driver, beside the replay buffer"
+    )
+    cpus_per_learner: float = Field(1, gt=0, description="CPUs that Ray sets aside for each learner actor")
+    elastic: bool = Field(
+        True, description="fit rollout workers ('auto') and jurors to a cluster that grew or shrank, at each epoch"
+    )
     dashboard: bool = Field(False, description="start the dashboard of a cluster started here")
 
     @field_validator("num_rollout_workers")
@@ -157,7 +164,23 @@ class Learner(Section):
     keep_checkpoints: Positive = Field(3, description="checkpoints to keep beside the best agent")
     max_minutes: float | None = Field(None, gt=0, description="stop after this much training time")
     threads: Positive | None = Field(None, description="threads of the learner; none chooses by the machine")
+    lockstep: bool = Field(
+        False, description="sample and learn in turns: slower, and one seed gives one result, bit for bit"
+    )
     seed: int = Field(0, ge=0, description="decides everything random in training")
+
+
+class Checkpoints(Section):
+    """What a training needs to go on where it was stopped, see `train --resume`."""
+
+    storage: str | None = Field(
+        None, description="folder, s3://… or gs://… of the checkpoints; none means `state` in the output folder"
+    )
+    every_minutes: float = Field(
+        5, ge=0, description="after the first epoch, one at the end of an epoch once this has passed since the last"
+    )
+    keep: Positive = Field(2, description="checkpoints to keep, besides that of the best epoch")
+    replay_limit_mb: float = Field(4096, ge=0, description="a larger replay buffer is left out and filled again")
 
 
 class MLflow(Section):
@@ -177,6 +200,7 @@ class Config(Section):
     juror: Juror = Juror()
     ray: RayCluster = RayCluster()
     learner: Learner = Learner()
+    checkpoints: Checkpoints = Checkpoints()
     mlflow: MLflow = MLflow()
 
     @model_validator(mode="after")
