@@ -138,6 +138,7 @@ class ActorLearnerDQN(DQN):
         self.env_steps = self.episodes_done = self.trained = self.dropped = self.scorer_calls = 0
         self.finished_episodes: list[np.ndarray] = []
         self.progress = 0.0
+        self.interrupted: Callable[[], bool] = lambda: False
         self._last_arrival: float | None = None
 
     @property
@@ -156,7 +157,10 @@ class ActorLearnerDQN(DQN):
         """Collect, learn and send weights for about `seconds`."""
         until = time.monotonic() + seconds
         self._last_arrival = self._last_arrival or time.monotonic()
-        while time.monotonic() < until:
+        if self.settings.learner.lockstep:
+            self._take_turns()
+            return
+        while time.monotonic() < until and not self.interrupted():
             due = self._updates_due()
             arrived = self._collect(wait=0.0 if due else 0.1)
             if due:
@@ -164,16 +168,42 @@ class ActorLearnerDQN(DQN):
             if arrived and self.trained:
                 self._send_weights()
 
+    def _take_turns(self) -> None:
+        """Every worker samples once, then all updates that are due are made: nothing depends on who is quicker."""
+        sampling = {"func": "sample", "kwargs": {"epsilon": self.epsilon}, "local_env_runner": False}
+        self._take(self.env_runner_group.foreach_env_runner(**sampling))
+        while due := self._updates_due():
+            self._learn(min(due, self.settings.learner.updates_per_call))
+        if self.trained:
+            self._send_weights()
+
+    def settle(self, seconds: float) -> bool:
+        """Take what runners have under way and ask for nothing more; whether all of it came within `seconds`."""
+        until, group = time.monotonic() + seconds, self.env_runner_group
+        while group.num_in_flight_async_reqs("sample") and time.monotonic() < until:
+            self._collect(wait=0.05, ask=False)
+        return not group.num_in_flight_async_reqs("sample")
+
     def _updates_due(self) -> int:
         training, learner = self.settings.rl_training.training, self.settings.learner
+        if len(self.replay) < learner.learning_starts:  # also after going on without the replay buffer
+            return 0
         owed = (self.replay.added - learner.learning_starts) * learner.samples_per_insert - self.trained
         return max(0, int(owed // training.batch_size))
 
-    def _collect(self, wait: float) -> int:
+    def _collect(self, wait: float, ask: bool = True) -> int:
         """Take what runners have sent and ask those that are idle for more, unless learning is behind."""
         group = self.env_runner_group
         fragments: list[Fragment] = group.fetch_ready_async_reqs(tags="sample", timeout_seconds=wait)
         fragments = [result[1] if isinstance(result, tuple) else result for result in fragments]
+        self._take(fragments)
+        # Two calls' worth may be due: with less, runners would idle while learning works off what they have just sent
+        # (90 in place of 150 environment steps a second with configs/tuned.yaml).
+        if ask and self._updates_due() <= 2 * self.settings.learner.updates_per_call:
+            group.foreach_env_runner_async(func="sample", tag="sample", kwargs={"epsilon": self.epsilon})
+        return len(fragments)
+
+    def _take(self, fragments: list[Fragment]) -> None:
         for fragment in fragments:
             self.replay.add(fragment.transitions, fragment.frames)
             self.env_steps += fragment.env_steps
@@ -188,11 +218,6 @@ class ActorLearnerDQN(DQN):
                 f"no scored episode has arrived for {PATIENCE_S / 60:g} minutes ({self.dropped} were dropped): "
                 "is the juror alive?"
             )
-        # Two calls' worth may be due: with less, runners would idle while learning works off what they have just sent
-        # (90 in place of 150 environment steps a second with configs/tuned.yaml).
-        if self._updates_due() <= 2 * self.settings.learner.updates_per_call:
-            group.foreach_env_runner_async(func="sample", tag="sample", kwargs={"epsilon": self.epsilon})
-        return len(fragments)
 
     def _learn(self, updates: int) -> None:
         size = self.settings.rl_training.training.batch_size
