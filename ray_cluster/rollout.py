@@ -26,6 +26,10 @@ EPISODE = np.dtype(
 """What is known of a finished episode."""
 
 
+_EPISODES = ("photos_B", "states_B", "starts_B", "steps_B", "ended_B")
+"""Of the environment: what is under way in each of its episodes."""
+
+
 @dataclass
 class Fragment:
     """What a rollout worker sends: complete episodes only.
@@ -165,6 +169,40 @@ class RolloutWorker(SingleAgentEnvRunner):
                 done_frames += self._frames[k]
                 self._records[k], self._frames[k] = [], []
         self._resetting = terminated | dropped
+
+    def rollout_state(self) -> dict | None:
+        """What its next steps depend on besides the weights: episodes under way, generators, known scores."""
+        if self._needs_initial_reset:
+            return None
+        environment, sampler = self.env, self.env.sampler
+        return {
+            "episodes": {name: getattr(environment, name).copy() for name in _EPISODES},
+            "resetting": self._resetting,
+            "records": [np.array(records, TRANSITION) for records in self._records],
+            "frames": [np.array(frames, np.uint8) for frames in self._frames],
+            "generator": self._generator.bit_generator.state,
+            "sampler": sampler.random.bit_generator.state,
+            "pending": list(map(int, sampler.pending)),
+            "torch": torch.get_rng_state(),
+            "scores": environment.scores.cache.entries(),
+        }
+
+    def set_rollout_state(self, state: dict) -> None:
+        """Go on as the worker did whose `rollout_state` this is."""
+        environment, sampler = self.env, self.env.sampler
+        for name, values in state["episodes"].items():
+            setattr(environment, name, values.copy())
+        self._observations = environment.view(environment.photos_B, environment.states_B)
+        self._resetting = state["resetting"].copy()
+        self._records = [list(records) for records in state["records"]]
+        self._frames = [list(frames) for frames in state["frames"]]
+        self._generator = np.random.default_rng()
+        self._generator.bit_generator.state = state["generator"]
+        sampler.random.bit_generator.state = state["sampler"]
+        sampler.pending = list(state["pending"])
+        torch.set_rng_state(state["torch"])
+        environment.scores.cache.add(state["scores"])
+        self._needs_initial_reset = False
 
     def get_metrics(self) -> dict:
         """RLlib's own; ours travel in the fragments."""
