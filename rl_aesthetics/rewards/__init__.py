@@ -1,7 +1,7 @@
 """What the agent is paid for, and what counts as success.
 
-To add a reward, subclass `Reward` as a frozen dataclass with its formula in the docstring, implement `pay` and `bounds`,
-and list it in `REWARDS`. Its fields are its options in the configuration.
+To add a reward, subclass `Reward` as a frozen dataclass with its formula in the docstring, implement `pay` and
+`bounds`, and list it in `REWARDS`. Its fields are its options in the configuration.
 """
 
 from __future__ import annotations

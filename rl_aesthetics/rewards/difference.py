@@ -66,9 +66,9 @@ class ClippedDifference(Reward):
     r = clip(new − previous, −limit, limit) − step_penalty
         + [last] (terminal_bonus · [new ≥ original] − fidelity_weight · change)
 
-    One photo with huge differences then no longer outweighs all others. The price: going up in two small steps pays more
-    than in one great step, and up in two steps and down in one pays although nothing was gained, where `limit` is below
-    the differences that edits make.
+    One photo with huge differences then no longer outweighs all others. The price, where `limit` is below the
+    differences that edits make: going up in two small steps pays more than in one great step, and up in two steps and
+    down in one pays although nothing was gained.
 
     Attributes:
         limit: in units of the score, above 0.
