@@ -14,13 +14,23 @@ from rl_aesthetics.config import Config
 from rl_aesthetics.dataset import RLDataset
 from rl_aesthetics.env import Task
 from rl_aesthetics.networks import EditScoring
+from rl_aesthetics.saved_scores import SavedScores
 from rl_aesthetics.scoring import Scorer
 
 
 def build_algorithm(
-    config: Config, dataset: RLDataset, scorer: Scorer, task: Task, topology: Topology
+    config: Config,
+    dataset: RLDataset,
+    scorer: Scorer,
+    task: Task,
+    topology: Topology,
+    saved_scores: SavedScores | None = None,
 ) -> ActorLearnerDQN:
-    """Build the RLlib algorithm: rollout workers as actors, learner and replay buffer in this process."""
+    """Build the RLlib algorithm: rollout workers as actors, learner and replay buffer in this process.
+
+    Args:
+        saved_scores: where rollout workers find scores of an earlier run; None if nobody keeps any.
+    """
     training, learner = config.rl_training.training, config.learner
     algorithm_config: AlgorithmConfig = (
         ActorLearnerDQN.get_default_config()
@@ -34,6 +44,7 @@ def build_algorithm(
                 "task": task,
                 "fresh_degradations": learner.fresh_degradations,
                 "score_cache_size": config.juror.score_cache_size,
+                "saved_scores": saved_scores,
                 "store_frames": learner.replay == "frames",
                 "threads": max(1, int(topology.cpus_per_rollout_worker)),
             },

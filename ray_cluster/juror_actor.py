@@ -16,6 +16,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
@@ -32,6 +33,9 @@ from rl_aesthetics.scoring import Scorer
 
 RECENT = 512
 """Batches over which `stats` takes its percentiles."""
+
+TRACKED = ("images_per_batch", "requests_per_batch", "wait_ms_p95", "inference_ms_p50", "busy_share")
+"""Of `stats`, what `ActorScorer.metrics` hands on."""
 
 PIECE_BYTES = 100_000
 """Ray sends arguments below 100 KiB (`max_direct_call_object_size`) along with the call."""
@@ -122,8 +126,8 @@ class JurorActor:
 
         Keys: `requests`, `refused`, `failed`, `expired`, `cancelled`, `images` (computed), `batches`, `queued_images`,
         `open_requests`, `images_per_batch`, `requests_per_batch`, `wait_ms_p50`, `wait_ms_p95`, `inference_ms_p50`,
-        `inference_ms_p95`, `busy_share` (of its time since the start), `cache_hits` and `cache_shared` (images that
-        were known or being computed; 0 without a cache).
+        `inference_ms_p95`, `busy_share` (of its time since the start), `cache_hits`, `cache_shared` and
+        `cache_misses` (images that were known, being computed, or neither; 0 without a cache).
         """
         counts, recent = self._batcher.stats, list(self._recent)
         cache = CacheStats() if self._cache is None else self._cache.stats
@@ -132,6 +136,7 @@ class JurorActor:
         return {
             "cache_hits": cache.hits,
             "cache_shared": cache.shared,
+            "cache_misses": cache.misses,
             "requests": counts.accepted,
             "refused": counts.refused,
             "failed": counts.failed,
@@ -211,6 +216,29 @@ class ActorScorer:
     def stats(self) -> list[dict[str, float]]:
         """`JurorActor.stats` of every replica."""
         return ray.get([actor.stats.remote() for actor in self.actors], timeout=self.timeout_s)
+
+    def metrics(self, timeout_s: float = 1.0) -> dict[str, float]:
+        """How the jurors are doing, for tracking: means over the replicas that answer in time; never raises for others.
+
+        Keys: `juror_replicas` (that answered), and, if there are any, `juror_images_per_batch`,
+        `juror_requests_per_batch`, `juror_wait_ms_p95`, `juror_inference_ms_p50`, `juror_busy_share`, and
+        `juror_cache_hit_rate` where they have a cache.
+        """
+        asked = [actor.stats.remote() for actor in self.actors]
+        answered, late = ray.wait(asked, num_returns=len(asked), timeout=timeout_s)
+        for answer in late:
+            ray.cancel(answer)
+        stats = []
+        for answer in answered:
+            with suppress(RayActorError):  # it died meanwhile, and is restarted
+                stats.append(ray.get(answer))
+        metrics = {"juror_replicas": float(len(stats))}
+        for name in TRACKED if stats else ():
+            metrics[f"juror_{name}"] = float(np.mean([replica[name] for replica in stats]))
+        known = sum(replica["cache_hits"] + replica["cache_shared"] for replica in stats)
+        if looked_up := known + sum(replica["cache_misses"] for replica in stats):
+            metrics["juror_cache_hit_rate"] = known / looked_up
+        return metrics
 
     def _score_chunk(self, images_BHWC: np.ndarray, deadline: float) -> np.ndarray:
         failed: set[int] = set()

@@ -30,6 +30,7 @@ from ray_cluster.rollout import EPISODE, Fragment
 from rl_aesthetics.config import Config
 from rl_aesthetics.errors import ScoringError
 from rl_aesthetics.networks import QNetwork
+from rl_aesthetics.score_cache import SCORED
 
 PATIENCE_S = 180.0
 """A juror may restart and calls to it may be repeated, but not for longer than this."""
@@ -136,7 +137,9 @@ class ActorLearnerDQN(DQN):
             self.renderer = ReplayRenderer(photos, shape[-1], learner.augment)
         self.generator = np.random.default_rng(learner.seed)
         self.env_steps = self.episodes_done = self.trained = self.dropped = self.scorer_calls = 0
+        self.score_lookups = self.score_hits = 0
         self.finished_episodes: list[np.ndarray] = []
+        self.new_scores: list[np.ndarray] = []
         self.progress = 0.0
         self.interrupted: Callable[[], bool] = lambda: False
         self._last_arrival: float | None = None
@@ -210,6 +213,9 @@ class ActorLearnerDQN(DQN):
             self.episodes_done += len(fragment.episodes)
             self.dropped += fragment.dropped
             self.scorer_calls += fragment.scorer_calls
+            self.score_lookups += fragment.lookups
+            self.score_hits += fragment.hits
+            self.new_scores.append(fragment.scored)
             self.finished_episodes.append(fragment.episodes)
             if len(fragment.transitions):
                 self._last_arrival = time.monotonic()
@@ -285,6 +291,11 @@ class ActorLearnerDQN(DQN):
         self.env_runner_group.sync_weights(
             from_worker_or_learner_group=self.learner_group, policies=[DEFAULT_MODULE_ID], inference_only=True
         )
+
+    def take_scores(self) -> np.ndarray:
+        """`SCORED` records that the juror gave the workers since the last call, if they note them."""
+        taken, self.new_scores = self.new_scores, []
+        return np.concatenate(taken) if taken else np.zeros(0, SCORED)
 
     def take_episodes(self) -> np.ndarray:
         """`EPISODE` records of the episodes that finished since the last call."""

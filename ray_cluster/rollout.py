@@ -12,6 +12,8 @@ from ray.rllib.env.single_agent_env_runner import SingleAgentEnvRunner
 
 from ray_cluster.replay import TRANSITION
 from rl_aesthetics.env import EpisodeSampler, ImageEditVectorEnv
+from rl_aesthetics.saved_scores import SavedScores
+from rl_aesthetics.score_cache import ScoreCache
 
 EPISODE = np.dtype(
     [
@@ -41,6 +43,8 @@ class Fragment:
         env_steps: steps taken since the last fragment, those of unfinished and dropped episodes included.
         dropped: episodes thrown away because a score could not be had.
         scorer_calls: calls of the scorer.
+        lookups, hits: scores that were needed, and those of them that were known already.
+        scored: new scores, `SCORED` records; none where nobody keeps them.
         seconds: time it took.
     """
 
@@ -50,6 +54,9 @@ class Fragment:
     env_steps: int
     dropped: int
     scorer_calls: int
+    lookups: int
+    hits: int
+    scored: np.ndarray
     seconds: float
 
 
@@ -59,7 +66,8 @@ class RolloutWorker(SingleAgentEnvRunner):
     RLlib starts, restarts, seeds and feeds it weights like any EnvRunner. Only the inner loop is our own: it keeps
     columns in place of episode objects, so that nothing but the network, the transforms and the juror costs time.
 
-    `env_config` has `dataset`, `scorer`, `task`, `fresh_degradations`, `score_cache_size`, `store_frames`, `threads`.
+    `env_config` has `dataset`, `scorer`, `task`, `fresh_degradations`, `score_cache_size`, `saved_scores` (a
+    `SavedScores` or None), `store_frames`, `threads`.
     """
 
     def __repr__(self) -> str:
@@ -75,13 +83,19 @@ class RolloutWorker(SingleAgentEnvRunner):
             fresh=settings["fresh_degradations"],
             shard=(max(0, (self.worker_index or 0) - 1) % workers, workers),
         )
+        saved: SavedScores | None = settings["saved_scores"]
+        cache = (
+            ScoreCache(settings["scorer"].fingerprint, settings["score_cache_size"])
+            if saved is None
+            else saved.cache(sampler.photos)
+        )
         self.env = ImageEditVectorEnv(
             dataset,
             settings["scorer"],
             settings["task"],
             num_envs=self.config.num_envs_per_env_runner,
             sampler=sampler,
-            cache_size=settings["score_cache_size"],
+            cache=cache,
         )
         self.num_envs = self.env.num_envs
         self._needs_initial_reset = True
@@ -100,7 +114,8 @@ class RolloutWorker(SingleAgentEnvRunner):
             self._records: list[list[np.void]] = [[] for _ in range(self.num_envs)]
             self._frames: list[list[np.ndarray]] = [[] for _ in range(self.num_envs)]
             self._needs_initial_reset = False
-        calls, dropped = environment.scores.calls, environment.dropped_episodes
+        calls, dropped, cache = environment.scores.calls, environment.dropped_episodes, environment.scores.cache
+        hits, misses = cache.hits, cache.misses
         done_records: list[np.void] = []
         done_frames: list[np.ndarray] = []
         episodes: list[tuple] = []
@@ -118,6 +133,9 @@ class RolloutWorker(SingleAgentEnvRunner):
             env_steps=env_steps,
             dropped=environment.dropped_episodes - dropped,
             scorer_calls=environment.scores.calls - calls,
+            lookups=cache.hits + cache.misses - hits - misses,
+            hits=cache.hits - hits,
+            scored=cache.take_new(),
             seconds=time.perf_counter() - started,
         )
 

@@ -21,7 +21,7 @@ import ray
 import torch
 
 from ray_cluster.algorithm import build_algorithm
-from ray_cluster.juror_actor import start_jurors
+from ray_cluster.juror_actor import ActorScorer, start_jurors
 from ray_cluster.session import ray_session
 from ray_cluster.topology import plan
 from ray_cluster.tracking import Tracker, remember_run
@@ -33,10 +33,13 @@ from rl_aesthetics.env import Task
 from rl_aesthetics.errors import UserError
 from rl_aesthetics.networks import make_network
 from rl_aesthetics.rewards import ScoreDifference
+from rl_aesthetics.saved_scores import SavedScores
 from rl_aesthetics.transforms import action_names
 from rl_aesthetics.transforms.space import EditSpace
 
 METRICS_FILE, CHECKPOINTS = "metrics.jsonl", "checkpoints"
+SAVE_SCORES_EVERY_S = 60.0
+"""Between two savings at a checkpoint; 2 million scores take a second."""
 Report = Callable[[dict[str, float]], None]
 
 
@@ -98,6 +101,8 @@ class Training:
         self.history: list[dict[str, float]] = []
         self.best: tuple[float, ...] | None = None
         self.best_metrics: dict[str, float] = {}
+        self.saved_scores: SavedScores | None = None
+        self._scores_saved = time.monotonic()
 
     def run(self) -> TrainReport:
         """Train.
@@ -119,7 +124,11 @@ class Training:
             replicas=self.topology.jurors,
             num_cpus=self.topology.cpus_per_juror,
             num_gpus=self.topology.gpus_per_juror,
+            cache_images=config.juror.pixel_cache_size,
         )
+        if config.juror.save_scores and EditSpace(self.task.actions).reversible:
+            self.saved_scores = SavedScores(self.dataset, scorer.fingerprint, config.juror.score_cache_size)
+            self.saved_scores.check()
         description = AgentDescription(
             network=config.learner.network,
             actions=self.task.actions,
@@ -135,14 +144,15 @@ class Training:
             remember_run(tracker, self.output, "KILLED")  # until it has come to its end
             tracker.set_tags({"dataset": self.dataset.fingerprint, "juror": scorer.fingerprint})
             tracker.log_artifact(self.output / "config.yaml")
-            self.algorithm = build_algorithm(config, self.dataset, scorer, self.task, self.topology)
+            self.algorithm = build_algorithm(config, self.dataset, scorer, self.task, self.topology, self.saved_scores)
             if self.initial_agent:
                 tensors = self.initial_agent.network.state_dict()
                 self.algorithm.start_from(lambda network: network.load_state_dict(tensors))
             self.validator = ValidationWorker.remote(self.validation_set, scorer, self.task, description)
             try:
-                self._epochs(tracker, description)
+                self._epochs(tracker, description, scorer)
             finally:
+                self._save_scores()
                 if (self.output / AGENT_FILE).exists():  # a run that was stopped early has its best so far
                     tracker.log_artifact(self.output / AGENT_FILE)
                 self.algorithm.stop()
@@ -159,13 +169,13 @@ class Training:
             history=self.history,
         )
 
-    def _epochs(self, tracker: Tracker, description: AgentDescription) -> None:
+    def _epochs(self, tracker: Tracker, description: AgentDescription, scorer: ActorScorer) -> None:
         config, algorithm = self.config, self.algorithm
         training, learner = config.rl_training.training, config.learner
         started = time.monotonic()
         waiting: deque[tuple[ray.ObjectRef | None, DQNAgent, dict[str, float]]] = deque()
         for epoch in range(training.num_epochs):
-            began, before = time.monotonic(), (algorithm.env_steps, algorithm.trained, algorithm.scorer_calls)
+            began, before = time.monotonic(), self._counts()
             while algorithm.episodes_done < (epoch + 1) * len(self.dataset):
                 algorithm.progress = self._progress(started)
                 algorithm.train()
@@ -178,10 +188,12 @@ class Training:
                 "epoch": epoch + 1,
                 "seconds": time.monotonic() - started,
             }
+            metrics |= scorer.metrics()
             metrics["step"] = algorithm.env_steps
             agent = self._snapshot(metrics, description)
             if last or (epoch + 1) % learner.checkpoint_frequency == 0:
                 self._checkpoint(agent, epoch + 1, tracker)
+                self._save_scores(SAVE_SCORES_EVERY_S)
             pending = None
             if last or (epoch + 1) % training.validation_frequency == 0:
                 pending = self.validator.run.remote(agent.network.state_dict())
@@ -201,18 +213,24 @@ class Training:
         done = self.algorithm.episodes_done / (training.num_epochs * len(self.dataset))
         return min(1.0, max(done, (time.monotonic() - started) / (60 * limit) if limit else 0.0))
 
-    def _training_metrics(self, seconds: float, before: tuple[int, int, int]) -> dict[str, float]:
+    def _counts(self) -> tuple[int, int, int, int, int]:
+        algorithm = self.algorithm
+        counts = algorithm.env_steps, algorithm.trained, algorithm.scorer_calls
+        return *counts, algorithm.score_lookups, algorithm.score_hits
+
+    def _training_metrics(self, seconds: float, before: tuple[int, int, int, int, int]) -> dict[str, float]:
         algorithm, episodes = self.algorithm, self.algorithm.take_episodes()
         losses = algorithm.take_losses()
-        steps = algorithm.env_steps - before[0]
+        steps, trained, calls, lookups, hits = (now - then for now, then in zip(self._counts(), before, strict=True))
         metrics = {
             "epsilon": algorithm.epsilon,
             "samples_per_insert": algorithm.samples_per_insert,
             "replay_size": len(algorithm.replay),
             "dropped_episodes": algorithm.dropped,
             "perf_env_steps_per_s": steps / seconds,
-            "perf_trained_per_s": (algorithm.trained - before[1]) / seconds,
-            "perf_juror_calls_per_step": (algorithm.scorer_calls - before[2]) / max(1, steps),
+            "perf_trained_per_s": trained / seconds,
+            "perf_juror_calls_per_step": calls / max(1, steps),
+            "perf_score_cache_hit_rate": hits / max(1, lookups),
         }
         if len(episodes):
             metrics |= {
@@ -223,6 +241,14 @@ class Training:
         if losses:
             metrics["train_avg_loss"] = float(np.mean(losses))
         return metrics
+
+    def _save_scores(self, at_most_every_s: float = 0.0) -> None:
+        """Add what the juror said to the file beside the dataset."""
+        if time.monotonic() - self._scores_saved < at_most_every_s:
+            return
+        scored_N, self._scores_saved = self.algorithm.take_scores(), time.monotonic()
+        if self.saved_scores is not None and not self.saved_scores.merge(scored_N):
+            self.saved_scores = None
 
     def _snapshot(self, metrics: dict[str, float], description: AgentDescription) -> DQNAgent:
         """The agent as it is now."""

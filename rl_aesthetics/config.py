@@ -106,6 +106,10 @@ class Juror(Section):
     num_cpus: float = Field(0.5, ge=0, description="CPUs that Ray sets aside for each juror actor")
     num_gpus: float = Field(0, ge=0, description="GPU share of each juror actor")
     score_cache_size: Positive = Field(2_000_000, description="scores that each rollout worker remembers")
+    save_scores: bool = Field(True, description="keep the scores beside the dataset for the next training on it")
+    pixel_cache_size: int = Field(
+        0, ge=0, description="scores that each juror actor remembers by pixels; pays where workers share few photos"
+    )
 
 
 class RayCluster(Section):

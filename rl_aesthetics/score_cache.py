@@ -9,16 +9,22 @@ from __future__ import annotations
 import os
 import uuid
 import zipfile
+import zlib
 from pathlib import Path
 
 import numpy as np
 
 from rl_aesthetics.errors import UserError
 
+SCORED = np.dtype([("photo", "<u4"), ("state", "<u4"), ("score", "<f4")])
+"""A score and what it belongs to, as it travels between processes and lies in files."""
+
 WAYS = 8
 """Entries in a set. At half the capacity about 2 % of the sets of eight are full, so little is forgotten early."""
 
 _EMPTY = np.uint64(2**64 - 1)
+_BLOCK = 4096  # entries stored at a time: what does not fit a processor's cache takes longer
+_FORMAT = "1"
 _SPREAD = np.uint64(0x9E3779B97F4A7C15)  # 2⁶⁴ / golden ratio: multiplicative hashing (Knuth, TAOCP 3, 6.4)
 
 
@@ -36,13 +42,16 @@ class ScoreCache:
         capacity: number of entries, rounded up to a power of two.
         photos_fingerprint: names what the photo numbers mean (the dataset), so that a saved cache is never read for
             other photos.
+        journal: note what is stored, for `take_new`.
 
     Attributes:
         hits: how many lookups were answered.
         misses: how many were not.
     """
 
-    def __init__(self, scorer_fingerprint: str, capacity: int = 1 << 20, photos_fingerprint: str = ""):
+    def __init__(
+        self, scorer_fingerprint: str, capacity: int = 1 << 20, photos_fingerprint: str = "", journal: bool = False
+    ):
         if capacity < 1:
             raise ValueError(f"capacity must be at least 1, got {capacity}")
         sets = 1 << max(0, (-(-capacity // WAYS) - 1).bit_length())
@@ -54,6 +63,7 @@ class ScoreCache:
         self._scores = np.zeros((sets, WAYS), np.float32)
         self._used = np.zeros((sets, WAYS), np.uint32)
         self._time = 0
+        self._journal: list[np.ndarray] | None = [] if journal else None
 
     def __len__(self) -> int:
         return int((self._keys != _EMPTY).sum())
@@ -102,6 +112,36 @@ class ScoreCache:
         keys = self._key(photos_B, states_B)
         if scores.shape != keys.shape:
             raise ValueError(f"{keys.shape[0]} keys but scores of shape {scores.shape}")
+        if self._journal is not None:
+            self._journal.append(_scored(keys, scores))
+        self._store(keys, scores)
+
+    def add(self, scored_N: np.ndarray) -> None:
+        """Take in what another cache had: `SCORED` records, the most recently used last. Not noted for `take_new`.
+
+        Raises:
+            ValueError: a score that is not a finite number.
+        """
+        if not np.isfinite(scored_N["score"]).all():
+            raise ValueError("only finite scores can be cached")
+        for start in range(0, len(scored_N), _BLOCK):
+            block = scored_N[start : start + _BLOCK]
+            self._store(self._key(block["photo"], block["state"]), block["score"])
+
+    def entries(self) -> np.ndarray:
+        """Everything it knows, as `SCORED` records, the most recently used last."""
+        held = self._keys != _EMPTY
+        recent_last = np.argsort(self._used[held], kind="stable")
+        return _scored(self._keys[held][recent_last], self._scores[held][recent_last])
+
+    def take_new(self) -> np.ndarray:
+        """What was stored since the last call, as `SCORED` records; nothing without `journal`."""
+        if not self._journal:
+            return np.zeros(0, SCORED)
+        taken, self._journal = self._journal, []
+        return np.concatenate(taken)
+
+    def _store(self, keys: np.ndarray, scores: np.ndarray) -> None:
         sets, time = self._set(keys), self._tick()
         # Keys of one set must be placed one after the other, else two of them would pick the same victim.
         order = np.argsort(sets, kind="stable")
@@ -124,50 +164,61 @@ class ScoreCache:
             first[1:] = ranked[1:] != ranked[:-1]
 
     def save(self, path: Path | str) -> None:
-        """Write the entries; the file appears complete, by rename, or not at all."""
+        """Write the entries; the file appears complete, by rename, or not at all.
+
+        Raises:
+            OSError: it cannot be written.
+        """
         path = Path(path)
-        held = self._keys != _EMPTY
         partial = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
         try:
             with open(partial, "wb") as file:
                 np.savez(
                     file,
-                    keys=self._keys[held],
-                    scores=self._scores[held],
-                    used=self._used[held],
+                    format=np.array(_FORMAT),
                     scorer=np.array(self.scorer_fingerprint),
                     photos=np.array(self.photos_fingerprint),
+                    scored=self.entries(),
                 )
             os.replace(partial, path)
         except BaseException:
             partial.unlink(missing_ok=True)
             raise
 
-    def restore(self, path: Path | str) -> int:
+    def restore(self, path: Path | str, photos: np.ndarray | None = None) -> int:
         """Take in the entries of a saved cache, so that a second run starts warm.
 
+        Args:
+            photos: numbers of the photos that matter; all if left out.
+
         Returns:
-            how many entries the file had.
+            how many entries were taken.
 
         Raises:
             UserError: the file is not such a cache, or belongs to another scorer or other photos.
         """
         try:
             with np.load(path, allow_pickle=False) as file:
-                scorer, photos = str(file["scorer"]), str(file["photos"])
-                keys, scores, used = file["keys"], file["scores"], file["used"]
-        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+                form, scorer, theirs = (str(file[name]) for name in ("format", "scorer", "photos"))
+                scored_N = file["scored"]
+            if form != _FORMAT or scored_N.dtype != SCORED or scored_N.ndim != 1:
+                raise ValueError("of another format")
+            if not np.isfinite(scored_N["score"]).all():
+                raise ValueError("it holds a score that is not a number")
+        except FileNotFoundError:
+            raise UserError(f"no score cache at {path}") from None
+        except _UNREADABLE as error:
             raise UserError(f"{path} is not a readable score cache ({error}); delete it to start a new one") from error
-        for what, theirs, ours in (
+        for what, found, ours in (
             ("scorer", scorer, self.scorer_fingerprint),
-            ("photos", photos, self.photos_fingerprint),
+            ("photos", theirs, self.photos_fingerprint),
         ):
-            if theirs != ours:
-                raise UserError(f"{path} holds scores of another {what} ({theirs!r}, not {ours!r}); delete or move it")
-        recent_last = np.argsort(used, kind="stable")
-        for part in np.array_split(recent_last, max(1, len(keys) // 4096)):
-            self.store(keys[part] >> np.uint64(32), keys[part] & np.uint64(0xFFFFFFFF), scores[part])
-        return len(keys)
+            if found != ours:
+                raise UserError(f"{path} holds scores of another {what} ({found!r}, not {ours!r}); delete or move it")
+        if photos is not None:
+            scored_N = scored_N[np.isin(scored_N["photo"], photos)]
+        self.add(scored_N)
+        return len(scored_N)
 
     @staticmethod
     def _key(photos_B: np.ndarray, states_B: np.ndarray) -> np.ndarray:
@@ -184,3 +235,17 @@ class ScoreCache:
             self._used[:] = 0
             self._time = 1
         return self._time
+
+
+_UNREADABLE = (
+    *(OSError, ValueError, KeyError, EOFError, AttributeError, RuntimeError, SyntaxError),
+    *(MemoryError, NotImplementedError, zipfile.BadZipFile, zlib.error),
+)
+"""What NumPy raises on a file that is damaged, cut off, or something else altogether."""
+
+
+def _scored(keys: np.ndarray, scores: np.ndarray) -> np.ndarray:
+    scored_N = np.empty(len(keys), SCORED)
+    scored_N["photo"], scored_N["state"] = keys >> np.uint64(32), keys & np.uint64(0xFFFFFFFF)
+    scored_N["score"] = scores
+    return scored_N
