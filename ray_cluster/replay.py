@@ -4,15 +4,19 @@ A transition is one record of `TRANSITION`, 31 bytes. What the network looks at 
 frame a transition (the next observation is the next row's frame), or rendered when sampled from (photo, edit state):
 then ten million transitions fit a laptop, and each sample can be augmented anew.
 
-Only complete episodes are added, each ends `terminated`, and its rows lie next to each other: no row ever needs the
-frame of a row that belongs to somebody else.
+Only complete episodes are added, each ends `terminated`, and its rows lie next to each other, so n-step returns and
+next observations are found when sampled: the rows up to the end of an episode are younger than the one it is looked at
+from, and there as long as that is.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import cv2
 import numpy as np
 
+from ray_cluster.sum_tree import SumTree
 from rl_aesthetics.transforms import algebra
 
 TRANSITION = np.dtype(
@@ -30,6 +34,26 @@ TRANSITION = np.dtype(
     align=False,
 )
 """One transition. `score` and `next_score` are the scorer's, of the photo in `state` and in `next_state`."""
+
+
+@dataclass(frozen=True)
+class Sample:
+    """Transitions over up to n steps, drawn from the buffer.
+
+    Attributes:
+        rows: where each begins, int `(B,)`.
+        ends: the row of its last step, int `(B,)`.
+        transitions: `TRANSITION` records `(B,)`. What is before the step (`photo`, `state`, `action`, `score`) is of
+            the first step, what comes after it (`next_state`, `next_action`, `next_score`, `terminated`) of the last;
+            `reward` is the discounted sum of all.
+        discounts: what the value after the last step is multiplied with, float32 `(B,)`: γ to the power of the steps
+            taken, 0 where the episode ended.
+    """
+
+    rows: np.ndarray
+    ends: np.ndarray
+    transitions: np.ndarray
+    discounts: np.ndarray
 
 
 class ReplayBuffer:
@@ -53,8 +77,8 @@ class ReplayBuffer:
         """Bytes held, constant from construction on."""
         return self.transitions.nbytes + (0 if self.frames is None else self.frames.nbytes)
 
-    def add(self, transitions: np.ndarray, frames: np.ndarray | None = None) -> None:
-        """Append complete episodes, in order, with their frames if this buffer stores any."""
+    def add(self, transitions: np.ndarray, frames: np.ndarray | None = None) -> np.ndarray:
+        """Append complete episodes, in order, with their frames if this buffer stores any; returns their rows."""
         count = len(transitions)
         if count > self.capacity:
             raise ValueError(f"{count} transitions at once do not fit a buffer of {self.capacity}")
@@ -66,14 +90,51 @@ class ReplayBuffer:
             self.frames[rows] = frames
         self.position = (self.position + count) % self.capacity
         self.size, self.added = min(self.capacity, self.size + count), self.added + count
+        return rows
 
-    def sample(self, count: int, generator: np.random.Generator) -> np.ndarray:
-        """Row numbers int `(count,)`."""
+    def sample(self, count: int, generator: np.random.Generator, minibatches: int = 1) -> np.ndarray:
+        """Row numbers int `(count,)`, those of each of the equally large minibatches next to each other."""
         return generator.integers(0, self.size, count)
 
-    def observations(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """The stored frames before and after each row, uint8 `(B, …)`; after a last step the second means nothing."""
-        return self.frames[rows], self.frames[(rows + 1) % self.capacity]
+    def steps(self, rows: np.ndarray, n: int, gamma: float) -> Sample:
+        """The n-step transitions that begin at `rows`, or fewer steps where an episode ends before.
+
+        R = Σ γᵏ rₜ₊ₖ over the m ≤ n steps that there are, and γᵐ, or 0 at the end of the episode, for what follows
+        (Sutton 1988; as in Rainbow, arXiv 1710.02298, but right at the ends of short episodes).
+        """
+        transitions, ends = self.transitions[rows], rows.copy()
+        returns, power = transitions["reward"].astype(np.float64), np.full(len(rows), gamma)
+        going = ~transitions["terminated"]
+        for _ in range(n - 1):
+            ends[going] += 1
+            ends[ends >= self.capacity] -= self.capacity
+            latest = self.transitions[ends[going]]
+            returns[going] += power[going] * latest["reward"]
+            power[going] *= gamma
+            going[going] = ~latest["terminated"]
+        if n > 1:
+            last = self.transitions[ends]
+            for name in ("next_state", "next_action", "next_score", "terminated"):
+                transitions[name] = last[name]
+            transitions["reward"] = returns
+        return Sample(rows, ends, transitions, (power * going).astype(np.float32))
+
+    def observations(
+        self, rows: np.ndarray, ends: np.ndarray | None = None, out: tuple[np.ndarray, np.ndarray] | None = None
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """The stored frames at each row and after it, or after `ends`, uint8 `(B, …)`; after a last step the second
+        means nothing.
+
+        Args:
+            out: arrays to fill in place of new ones.
+        """
+        before, after = out or (None, None)
+        following = (rows if ends is None else ends) + 1
+        # Rows are known to lie within the ring; without the check numpy copies straight into `out`.
+        return (
+            np.take(self.frames, rows, axis=0, out=before, mode="wrap"),
+            np.take(self.frames, following, axis=0, out=after, mode="wrap"),
+        )
 
     def get_state(self) -> dict:
         """Everything, for a checkpoint; only the filled part of the arrays."""
@@ -90,6 +151,69 @@ class ReplayBuffer:
         self.transitions[: self.size] = state["transitions"]
         if self.frames is not None:
             self.frames[: self.size] = state["frames"]
+
+
+class PrioritizedReplayBuffer(ReplayBuffer):
+    """Draws transitions in proportion to p = (|TD error| + ε)^α, after Schaul et al., arXiv 1511.05952.
+
+    New transitions get the largest p that there has been, so that each is likely to be looked at soon. What is drawn
+    more often than it is met is given less weight in the loss (`weights`).
+
+    Args:
+        alpha: 0 draws uniformly, 1 in proportion to the errors.
+        epsilon: added to the errors, so that none is never drawn again.
+    """
+
+    def __init__(
+        self, capacity: int, frame_shape: tuple[int, ...] | None = None, alpha: float = 0.6, epsilon: float = 1e-3
+    ):
+        super().__init__(capacity, frame_shape)
+        self.alpha, self.epsilon, self.largest = alpha, epsilon, 1.0
+        self.priorities = SumTree(capacity)
+
+    @property
+    def nbytes(self) -> int:
+        return super().nbytes + self.priorities.nbytes
+
+    def add(self, transitions: np.ndarray, frames: np.ndarray | None = None) -> np.ndarray:
+        rows = super().add(transitions, frames)
+        self.priorities[rows] = self.largest
+        return rows
+
+    def sample(self, count: int, generator: np.random.Generator, minibatches: int = 1) -> np.ndarray:
+        return self.priorities.sample(count, generator, minibatches)
+
+    def weights(self, rows: np.ndarray, beta: float, minibatches: int = 1) -> np.ndarray:
+        """Importance weights float32 `(B,)` in (0, 1]: (N p / Σp)^−β over the largest of its minibatch.
+
+        Args:
+            beta: 1 makes up for the uneven drawing in full, 0 not at all.
+        """
+        weights = (self.size * self.priorities[rows] / self.priorities.total) ** -beta
+        weights = weights.reshape(minibatches, -1)
+        return (weights / weights.max(1, keepdims=True)).ravel().astype(np.float32)
+
+    def update_priorities(self, rows: np.ndarray, td_errors: np.ndarray) -> None:
+        """Priorities of `rows` from their latest TD errors, float `(B,)`; of a row given twice the last one counts.
+
+        Where an error is no number, which the learner learns nothing from, the priority stays.
+        """
+        known = np.isfinite(td_errors)
+        priorities = (np.abs(td_errors[known]) + self.epsilon) ** self.alpha
+        self.priorities[rows[known]] = priorities
+        self.largest = max(self.largest, float(priorities.max(initial=0.0)))
+
+    def get_state(self) -> dict:
+        return super().get_state() | {
+            "priorities": self.priorities[np.arange(self.size)],
+            "largest_priority": self.largest,
+        }
+
+    def set_state(self, state: dict) -> None:
+        super().set_state(state)
+        self.largest = state["largest_priority"]
+        self.priorities[np.arange(self.capacity)] = 0.0
+        self.priorities[np.arange(self.size)] = state["priorities"]
 
 
 class ReplayRenderer:
