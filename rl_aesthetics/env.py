@@ -21,7 +21,7 @@ from gymnasium.vector.utils import batch_space
 
 from rl_aesthetics.dataset import RLDataset
 from rl_aesthetics.errors import ScoringError
-from rl_aesthetics.rewards import ScoreDifference
+from rl_aesthetics.rewards import Reward, ScoreDifference
 from rl_aesthetics.score_cache import ScoreCache
 from rl_aesthetics.scoring import Scorer, reduce_image
 from rl_aesthetics.transforms import REVERSIBLE, STOP, TRANSFORMS, algebra
@@ -41,13 +41,19 @@ class Task:
 
     actions: tuple[str, ...] = (*REVERSIBLE, STOP)
     max_steps: int = 5
-    reward: ScoreDifference = field(default_factory=ScoreDifference)
+    reward: Reward = field(default_factory=ScoreDifference)
     observation_size: int = 64
 
     def spaces(self) -> tuple[gym.spaces.Box, gym.spaces.Discrete]:
         """Observation space (uint8 RGB `(3, S, S)`) and action space."""
         side = self.observation_size
         return gym.spaces.Box(0, 255, (3, side, side), np.uint8), gym.spaces.Discrete(len(self.actions))
+
+
+def pixel_change(before_BCHW: np.ndarray, after_BCHW: np.ndarray) -> np.ndarray:
+    """Mean absolute difference of uint8 images `(B, 3, S, S)`, float32 `(B,)` in [0, 1]."""
+    before, after = (images.reshape(len(images), -1).astype(np.int16) for images in (before_BCHW, after_BCHW))
+    return (np.abs(after - before).mean(axis=1) / 255).astype(np.float32)
 
 
 def _channels_first_rgb(image_BGR: np.ndarray, size: int) -> np.ndarray:
@@ -83,7 +89,8 @@ class ImageEditEnv(gym.Env):
                 self.image = TRANSFORMS[name](self.image)
         self.edits: list[str] = []
         self.original_score, self.score = self._score(original), self._score(self.image)
-        return self._observation(), self._info()
+        self.degraded_score, self.first_observation = self.score, self._observation()
+        return self.first_observation, self._info()
 
     def step(self, action: int):
         name = self.task.actions[action]
@@ -92,8 +99,18 @@ class ImageEditEnv(gym.Env):
         self.edits.append(name)
         last = name == STOP or len(self.edits) >= self.task.max_steps
         previous, self.score = self.score, self._score(self.image)
-        reward = self.task.reward(previous, self.score, self.original_score, last)
-        return self._observation(), float(reward), last, False, self._info()
+        observation = self._observation()
+        reward = self.task.reward(
+            previous,
+            self.score,
+            self.original_score,
+            last,
+            degraded_B=self.degraded_score,
+            stopped_B=name == STOP,
+            steps_B=len(self.edits),
+            change_B=pixel_change(self.first_observation[None], observation[None])[0],
+        )
+        return observation, float(reward), last, False, self._info()
 
     def render(self) -> np.ndarray | None:
         """The photo as it stands, uint8 RGB `(H, W, 3)`."""
@@ -236,7 +253,17 @@ class ImageEditVectorEnv(VectorEnv):
         dropped_B = ~resetting_B & unknown_B
         scored_B = ~resetting_B & ~unknown_B
         rewards_B = np.zeros(self.num_envs, np.float32)
-        rewards_B[scored_B] = self.task.reward(previous_B, new_B, original_B, last_B)[scored_B]
+        paid_B = self.task.reward(
+            previous_B,
+            new_B,
+            original_B,
+            last_B,
+            degraded_B=degraded_B,
+            stopped_B=stopped_B,
+            steps_B=self.steps_B,
+            change_B=self._change(ends),
+        )
+        rewards_B[scored_B] = paid_B[scored_B]
         self.dropped_episodes += int(dropped_B.sum())
         terminated_B = last_B & scored_B
         info = {
@@ -252,6 +279,14 @@ class ImageEditVectorEnv(VectorEnv):
         self._begin(np.flatnonzero(resetting_B))
         info |= {"photo": self.photos_B.copy(), "state": self.states_B.copy(), "steps": self.steps_B.copy()}
         return self.view(self.photos_B, self.states_B), rewards_B, terminated_B, dropped_B, info
+
+    def _change(self, ends: np.ndarray) -> np.ndarray:
+        """How far the episodes that end here have taken their photos, `(B,)`, where the reward wants to know."""
+        change_B = np.zeros(self.num_envs, np.float32)
+        if self.task.reward.fidelity_weight and len(ends):
+            photos = self.photos_B[ends]
+            change_B[ends] = pixel_change(self.view(photos, self.starts_B[ends]), self.view(photos, self.states_B[ends]))
+        return change_B
 
     def _begin(self, rows: np.ndarray) -> None:
         for row in rows:

@@ -14,7 +14,7 @@ import numpy as np
 from rl_aesthetics.agent import DQNAgent
 from rl_aesthetics.dataset import RLDataset
 from rl_aesthetics.degrade import is_reversible
-from rl_aesthetics.env import PhotoScores, Task
+from rl_aesthetics.env import PhotoScores, Task, pixel_change
 from rl_aesthetics.errors import ScoringError, UserError
 from rl_aesthetics.rewards import Success
 from rl_aesthetics.score_cache import ScoreCache
@@ -152,10 +152,39 @@ class Evaluation:
         degraded = self.scores(self.photos_N, self.starts_N)
         final = self.scores(self.photos_N, finals_N)
         original = self.scores(self.photos_N, np.full(len(self.photos_N), algebra.ORIGINAL))
-        steps = np.array([len(sequence) for sequence in actions])
-        reward = self.task.reward  # telescopes: the differences of an episode add up to its improvement
-        returns = reward(degraded, final, original, True) - (steps - 1) * getattr(reward, "step_penalty", 0.0)
+        returns = self._returns(finals_N, actions, degraded, original)
         return Episodes(self.starts_N, finals_N, actions, degraded, final, original, returns)
+
+    def _returns(
+        self, finals_N: np.ndarray, actions: list[list[int]], degraded_N: np.ndarray, original_N: np.ndarray
+    ) -> np.ndarray:
+        """Undiscounted sums `(N,)` of what the environment would have paid on the way."""
+        reward, change_N = self.task.reward, np.zeros(len(actions), np.float32)
+        if reward.fidelity_weight:
+            for k in range(0, len(actions), self.batch_size):
+                rows = self.photos_N[k : k + self.batch_size]
+                before, after = self.view(rows, self.starts_N[rows]), self.view(rows, finals_N[rows])
+                change_N[rows] = pixel_change(before, after)
+        returns_N = np.zeros(len(actions), np.float32)
+        states_N, previous_N = self.starts_N.copy(), degraded_N.copy()
+        steps_N = np.array([len(sequence) for sequence in actions])
+        for step in range(1, self.task.max_steps + 1):
+            rows = np.flatnonzero(steps_N >= step)
+            taken = np.array([actions[row][step - 1] for row in rows], int)
+            states_N[rows] = self.space.after(states_N[rows], taken)
+            new = self.scores(self.photos_N[rows], states_N[rows])
+            returns_N[rows] += reward(
+                previous_N[rows],
+                new,
+                original_N[rows],
+                steps_N[rows] == step,
+                degraded_B=degraded_N[rows],
+                stopped_B=np.zeros(len(rows), bool) if self.space.stop is None else taken == self.space.stop,
+                steps_B=step,
+                change_B=change_N[rows],
+            )
+            previous_N[rows] = new
+        return returns_N
 
     def best_scores(self, progress: Callable[[int, int], None] | None = None) -> np.ndarray | None:
         """The best score with which an episode of each photo could have ended, float32 `(N,)`; exhaustive.
