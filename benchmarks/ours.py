@@ -9,6 +9,7 @@ import torch
 from setting import Policy, Setting
 
 from ray_cluster.algorithm import build_algorithm
+from ray_cluster.fit_values import fit_values
 from ray_cluster.juror_actor import start_jurors
 from ray_cluster.topology import plan
 from rl_aesthetics.agent import AgentDescription, DQNAgent
@@ -25,6 +26,7 @@ class ThisProject:
     """
 
     def __init__(self, setting: Setting, config: Config, budget_s: float | None = None):
+        config = fit_values(config, setting.task)
         self.config, self.budget_s, self.elapsed_s = config, budget_s, 0.0
         topology = plan(config, setting.cores, 0)
         self.threads = topology.learner_threads

@@ -6,6 +6,7 @@ from ray.rllib.algorithms.algorithm_config import AlgorithmConfig
 from ray.rllib.core.rl_module.rl_module import RLModuleSpec
 
 from juror_service.pocket_network import load_pocket_network
+from ray_cluster.fit_values import fit_values
 from ray_cluster.learner import ActorLearnerDQN, QLearner
 from ray_cluster.rl_module import QModule
 from ray_cluster.rollout import RolloutWorker
@@ -31,6 +32,7 @@ def build_algorithm(
     Args:
         saved_scores: where rollout workers find scores of an earlier run; None if nobody keeps any.
     """
+    config = fit_values(config, task)
     training, learner = config.rl_training.training, config.learner
     algorithm_config: AlgorithmConfig = (
         ActorLearnerDQN.get_default_config()

@@ -21,6 +21,7 @@ import ray
 import torch
 
 from ray_cluster.algorithm import build_algorithm
+from ray_cluster.fit_values import fit_values
 from ray_cluster.juror_actor import ActorScorer, start_jurors
 from ray_cluster.session import ray_session
 from ray_cluster.topology import plan
@@ -32,7 +33,6 @@ from rl_aesthetics.dataset import RLDataset
 from rl_aesthetics.env import Task
 from rl_aesthetics.errors import UserError
 from rl_aesthetics.networks import make_network
-from rl_aesthetics.rewards import ScoreDifference
 from rl_aesthetics.saved_scores import SavedScores
 from rl_aesthetics.transforms import action_names
 from rl_aesthetics.transforms.space import EditSpace
@@ -68,7 +68,7 @@ def task_of(config: Config) -> Task:
     return Task(
         actions=action_names(settings.action_space.transforms, settings.action_space.add_stop_action),
         max_steps=settings.training.max_steps_per_episode,
-        reward=ScoreDifference(settings.reward.step_penalty, settings.reward.terminal_bonus),
+        reward=settings.reward.make(settings.training.gamma),
         observation_size=settings.state.shape[-1],
     )
 
@@ -83,6 +83,7 @@ class Training:
         root = config.dataset.resolve()  # workers of a cluster have other working directories
         self.dataset, self.validation_set = RLDataset(root, "train"), RLDataset(root, "val")
         self.task = task_of(config)
+        self.config = config = fit_values(config, self.task)
         make_network(
             config.learner.network, self.task.actions, self.task.observation_size, **config.learner.network_options
         )

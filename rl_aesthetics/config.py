@@ -13,6 +13,7 @@ from typing import Annotated, Any, Literal
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
+from rl_aesthetics import rewards
 from rl_aesthetics.errors import UserError
 from rl_aesthetics.transforms.transform import closest
 
@@ -59,10 +60,37 @@ class Training(Section):
 
 
 class Reward(Section):
-    """`new − previous − step_penalty`, plus `terminal_bonus` at the end where the original's score is reached."""
+    """What a step is worth. 'difference' is the guide's: `new − previous − step_penalty`, plus `terminal_bonus` at the
+    end where the original's score is reached. The formulas of the others are in rl_aesthetics/rewards/."""
 
+    name: str = Field(
+        "difference",
+        description="'difference', 'sigmoid_bonus' (a smooth bonus), 'clipped' (differences cut), 'delayed' (all at "
+        "the end) or 'stop_only' (all at the end, to those who STOP)",
+    )
     step_penalty: float = Field(0.01, ge=0, description="price of a step, STOP included")
     terminal_bonus: float = Field(0.1, ge=0, description="paid once, when the episode ends at the original's score")
+    fidelity_weight: float = Field(
+        0.0, ge=0, description="price of changed pixels at the end: times their mean absolute change, in [0, 1]"
+    )
+    options: dict[str, float] = Field(
+        {}, description="the reward's own: width of 'sigmoid_bonus', limit of 'clipped', shaping of 'delayed'"
+    )
+
+    def make(self, gamma: float) -> rewards.Reward:
+        """The reward that is described here, for an agent with this discount.
+
+        Raises:
+            UserError: no reward has that name or that option.
+        """
+        return rewards.make_reward(
+            self.name,
+            step_penalty=self.step_penalty,
+            terminal_bonus=self.terminal_bonus,
+            fidelity_weight=self.fidelity_weight,
+            gamma=gamma,
+            options=self.options,
+        )
 
 
 class ActionSpace(Section):
@@ -105,6 +133,9 @@ class Juror(Section):
     replicas: Positive = Field(1, description="juror actors")
     num_cpus: float = Field(0.5, ge=0, description="CPUs that Ray sets aside for each juror actor")
     num_gpus: float = Field(0, ge=0, description="GPU share of each juror actor")
+    score_range: tuple[float, float] | None = Field(
+        None, description="the least and the greatest score, for value_range: auto, where the juror does not say"
+    )
     score_cache_size: Positive = Field(2_000_000, description="scores that each rollout worker remembers")
     save_scores: bool = Field(True, description="keep the scores beside the dataset for the next training on it")
     pixel_cache_size: int = Field(
@@ -210,6 +241,15 @@ class Config(Section):
     @model_validator(mode="after")
     def _options_that_need_each_other(self) -> Config:
         training, learner = self.rl_training.training, self.learner
+        try:
+            reward = self.rl_training.reward.make(training.gamma)
+        except UserError as error:
+            raise ValueError(f"rl_training.reward: {error}") from None
+        if reward.needs_stop and not self.rl_training.action_space.add_stop_action:
+            raise ValueError(
+                f"rl_training.reward.name={self.rl_training.reward.name} pays for STOP alone: it needs "
+                "rl_training.action_space.add_stop_action=true"
+            )
         if learner.augment and learner.replay != "reference":
             raise ValueError("learner.augment needs learner.replay=reference")
         if learner.warm_start and learner.network != "edit_scoring":

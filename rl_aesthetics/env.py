@@ -284,8 +284,8 @@ class ImageEditVectorEnv(VectorEnv):
         """How far the episodes that end here have taken their photos, `(B,)`, where the reward wants to know."""
         change_B = np.zeros(self.num_envs, np.float32)
         if self.task.reward.fidelity_weight and len(ends):
-            photos = self.photos_B[ends]
-            change_B[ends] = pixel_change(self.view(photos, self.starts_B[ends]), self.view(photos, self.states_B[ends]))
+            before, after = (self.view(self.photos_B[ends], states[ends]) for states in (self.starts_B, self.states_B))
+            change_B[ends] = pixel_change(before, after)
         return change_B
 
     def _begin(self, rows: np.ndarray) -> None:

@@ -7,12 +7,11 @@ from pathlib import Path
 
 from rl_aesthetics import report
 from rl_aesthetics.agent import DQNAgent
-from rl_aesthetics.config import Reward
+from rl_aesthetics.config import Reward, Training
 from rl_aesthetics.dataset import RLDataset
 from rl_aesthetics.env import Task
 from rl_aesthetics.episodes import Episodes, Evaluation, Policy, agent_policy
 from rl_aesthetics.errors import UserError
-from rl_aesthetics.rewards import ScoreDifference
 from rl_aesthetics.scoring import Scorer
 
 RANDOM_SEEDS = 5
@@ -31,11 +30,12 @@ def task_of(agent: DQNAgent, max_steps: int | None = None) -> Task:
     if max_steps is not None and max_steps < 1:
         raise UserError(f"an episode needs at least 1 step, got {max_steps}")
     described = agent.description
-    reward = Reward.model_validate(described.config.get("rl_training", {}).get("reward", {}))
+    settings = described.config.get("rl_training", {})
+    gamma = settings.get("training", {}).get("gamma", Training().gamma)
     return Task(
         actions=described.actions,
         max_steps=max_steps or described.max_steps,
-        reward=ScoreDifference(reward.step_penalty, reward.terminal_bonus),
+        reward=Reward.model_validate(settings.get("reward", {})).make(gamma),
         observation_size=agent.size,
     )
 

@@ -147,13 +147,20 @@ class EditScoring(QNetwork):
         value_range: the least and the greatest value there can be, if that is known (the scores' range, and the bonus).
             Then f is a logistic regression on that range, learned by cross-entropy, which has no vanishing gradients
             where Huber's loss behind a sigmoid would, and cannot overshoot (compare arXiv 2403.03950).
+        values_include_score: False where Q alone is what depends on the result only (`Reward.telescopes`).
     """
 
     values_include_score = True
 
-    def __init__(self, actions: Sequence[str], size: int = 64, value_range: tuple[float, float] | None = None):
+    def __init__(
+        self,
+        actions: Sequence[str],
+        size: int = 64,
+        value_range: tuple[float, float] | None = None,
+        values_include_score: bool = True,
+    ):
         super().__init__(actions, size)
-        self.value_range = value_range
+        self.value_range, self.values_include_score = value_range, values_include_score
         self._folded: FoldedTrunk | None = None
         self.register_load_state_dict_post_hook(lambda network, _: network._forget_folded())
         self.trunk = convolution_trunk()

@@ -45,6 +45,7 @@ class Juror:
         weights: where its weights are: a path or an address.
         weights_bytes: their size, or None where it is not known without fetching them.
         load: keyword options to a `Scorer`; it may take seconds and import heavy libraries.
+        score_range: the least and the greatest score that it can give, or None where nothing confines it.
     """
 
     title: str
@@ -53,6 +54,7 @@ class Juror:
     weights: str
     weights_bytes: int | None
     load: Callable[..., Scorer]
+    score_range: tuple[float, float] | None = None
 
 
 def available_jurors() -> dict[str, Juror]:

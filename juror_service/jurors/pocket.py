@@ -105,4 +105,5 @@ JUROR = Juror(
     weights=str(WEIGHTS),
     weights_bytes=WEIGHTS.stat().st_size if WEIGHTS.exists() else None,
     load=PocketJuror,
+    score_range=(0.0, 1.0),
 )
