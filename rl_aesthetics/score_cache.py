@@ -210,11 +210,11 @@ class ScoreCache:
         except _UNREADABLE as error:
             raise UserError(f"{path} is not a readable score cache ({error}); delete it to start a new one") from error
         for what, found, ours in (
-            ("scorer", scorer, self.scorer_fingerprint),
-            ("photos", theirs, self.photos_fingerprint),
+            ("another scorer", scorer, self.scorer_fingerprint),
+            ("other photos", theirs, self.photos_fingerprint),
         ):
             if found != ours:
-                raise UserError(f"{path} holds scores of another {what} ({found!r}, not {ours!r}); delete or move it")
+                raise UserError(f"{path} holds scores of {what} ({found!r}, not {ours!r}); delete or move it")
         if photos is not None:
             scored_N = scored_N[np.isin(scored_N["photo"], photos)]
         self.add(scored_N)
