@@ -13,11 +13,17 @@ from hypothesis import strategies as st
 from scenes import CountingScorer, dataset, naturalness, scorer
 
 from rl_aesthetics.env import EpisodeSampler, ImageEditEnv, ImageEditVectorEnv, Task
-from rl_aesthetics.rewards import ScoreDifference
+from rl_aesthetics.rewards import REWARDS, ScoreDifference, make_reward
 from rl_aesthetics.transforms import REVERSIBLE, STOP, action_names, algebra
 
 TASK = Task()
 STOP_INDEX = len(REVERSIBLE)
+EVERY_REWARD = [
+    ScoreDifference(fidelity_weight=0.5),
+    *(make_reward(name) for name in REWARDS),
+    make_reward("delayed", options={"shaping": 0.7}),
+    make_reward("stop_only", fidelity_weight=0.5),
+]
 SEQUENCES = [("swap_gb",), ("invert_r",), ("shift_left_all", "swap_rg"), ("shift_down_b",)]
 SMALL = dataset(SEQUENCES)
 
@@ -102,6 +108,20 @@ def test_both_environments_make_the_same_transitions(seed, fresh, steps, actions
     task = Task(max_steps=steps)
     env = vector_env(task=task, sampler=EpisodeSampler(SMALL.start_states(), fresh=fresh))
     play(Shadow(env, SMALL, tolerance=0, score_tolerance=0), seed, actions)
+
+
+@pytest.mark.parametrize("reward", EVERY_REWARD, ids=lambda reward: type(reward).__name__)
+@settings(max_examples=15)
+@given(seed=st.integers(0, 2**32 - 1), steps=st.integers(1, 4), actions=action_lists(15))
+def test_both_environments_pay_the_same_whatever_the_reward(reward, seed, steps, actions):
+    play(Shadow(vector_env(task=Task(max_steps=steps, reward=reward)), SMALL, 0, score_tolerance=1e-6), seed, actions)
+
+
+@settings(max_examples=10)
+@given(seed=st.integers(0, 2**32 - 1), actions=action_lists(3, steps=8))
+def test_both_pay_the_same_for_edits_that_cannot_be_undone(seed, actions):
+    task = Task(("gaussian_blur_3", "swap_gb", STOP), 3, EVERY_REWARD[-1])
+    play(Shadow(vector_env(task=task), SMALL, 0, score_tolerance=1e-6), seed, actions)
 
 
 @settings(max_examples=25)

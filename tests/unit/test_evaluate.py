@@ -14,7 +14,7 @@ from rl_aesthetics.env import ImageEditEnv, Task
 from rl_aesthetics.episodes import Evaluation, agent_policy
 from rl_aesthetics.errors import ScoringError, UserError
 from rl_aesthetics.evaluate import check_actions, check_juror, evaluate, task_of
-from rl_aesthetics.rewards import ScoreDifference
+from rl_aesthetics.rewards import REWARDS, ScoreDifference, make_reward
 from rl_aesthetics.scoring import FunctionScorer
 from rl_aesthetics.transforms import REVERSIBLE, STOP, TRANSFORMS, algebra
 
@@ -78,9 +78,16 @@ def test_no_episode_is_longer_than_the_step_limit():
 
 
 @settings(max_examples=20)
-@given(seed=st.integers(0, 100), steps=st.integers(1, 5), size=st.sampled_from([32, 64]))
-def test_returns_are_the_sums_of_what_the_environment_pays(seed, steps, size):
-    task = Task(max_steps=steps, reward=ScoreDifference(step_penalty=0.03, terminal_bonus=0.5))
+@given(
+    seed=st.integers(0, 100),
+    steps=st.integers(1, 5),
+    size=st.sampled_from([32, 64]),
+    name=st.sampled_from(list(REWARDS)),
+    fidelity=st.sampled_from([0.0, 0.4]),
+)
+def test_returns_are_the_sums_of_what_the_environment_pays(seed, steps, size, name, fidelity):
+    reward = make_reward(name, step_penalty=0.03, terminal_bonus=0.5, fidelity_weight=fidelity)
+    task = Task(max_steps=steps, reward=reward)
     evaluation = trial([("swap_gb",), ("invert_r", "swap_rb")], task, scorer(size))
     episodes = evaluation.run(evaluation.random_policy(seed))
     env = ImageEditEnv(evaluation.dataset, scorer(size), task)
