@@ -13,6 +13,7 @@ MODULES = sorted(".".join(path.with_suffix("").parts).removesuffix(".__init__") 
 # Who may not import what, wherever in a file it stands. The first folder or file that fits a path decides.
 FORBIDDEN = {
     "rl_aesthetics/cli": {"fastapi"},
+    "rl_aesthetics/studio": {"juror_service", "ray_cluster", "ray", "mlflow"},
     "rl_aesthetics": {"juror_service", "ray_cluster", "ray", "mlflow", "fastapi"},
     "juror_service/app.py": {"ray_cluster", "ray", "mlflow"},
     "juror_service": {"ray_cluster", "ray", "mlflow", "fastapi"},
@@ -65,7 +66,12 @@ def test_the_command_line_imports_the_others_inside_its_commands():
 
 def test_the_domain_loads_neither_ray_nor_mlflow():
     domain = [name for name in MODULES if name.startswith("rl_aesthetics")]
-    assert loaded_by(domain) & {"ray", "mlflow", "fastapi", "juror_service", "ray_cluster"} == set()
+    assert loaded_by(domain) & {"ray", "mlflow", "juror_service", "ray_cluster"} == set()
+
+
+def test_only_the_web_pages_load_a_web_framework():
+    domain = [name for name in MODULES if name.startswith("rl_aesthetics") and ".studio." not in f"{name}."]
+    assert loaded_by([*domain, "rl_aesthetics.cli.studio"]) & {"fastapi", "uvicorn"} == set()
 
 
 def test_the_juror_service_loads_no_ray():

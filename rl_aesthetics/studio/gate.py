@@ -1,0 +1,159 @@
+"""What stands before every page: the right host, the token, the size of the body, and headers on every answer.
+
+Pages may load only from the studio itself and run no inline script, so that nothing a photo or its name contains can
+run; forms are taken from the studio's own pages only.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import hmac
+from collections.abc import Awaitable, Callable, MutableMapping
+from http.cookies import CookieError, SimpleCookie
+from typing import Any
+from urllib.parse import quote
+
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+App = Callable[[MutableMapping[str, Any], Receive, Send], Awaitable[None]]
+
+TOKEN_COOKIE = "studio_token"
+CONTENT_SECURITY_POLICY = (
+    "default-src 'none'; img-src 'self' blob:; script-src 'self'; style-src 'self'; connect-src 'self'; "
+    "form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+)
+HEADERS = {
+    "content-security-policy": CONTENT_SECURITY_POLICY,
+    "x-content-type-options": "nosniff",
+    "x-frame-options": "DENY",
+    "referrer-policy": "same-origin",
+    "cross-origin-opener-policy": "same-origin",
+    "cross-origin-resource-policy": "same-origin",
+    "permissions-policy": "camera=(), geolocation=(), microphone=()",
+}
+LOOPBACK_NAMES = frozenset(("localhost", "127.0.0.1", "[::1]"))
+OPEN_PATHS = ("/login", "/static/")
+BODY_SECONDS = 120.0
+
+
+class BodyRefused(Exception):
+    """The body turned out too large or too slow while it was read. Carries the HTTP status."""
+
+    def __init__(self, status: int, message: str):
+        super().__init__(message)
+        self.status = status
+
+
+def token_proof(token: str) -> str:
+    """What the cookie of somebody who knows the token holds."""
+    return hmac.new(token.encode(), b"studio", hashlib.sha256).hexdigest()
+
+
+class Gate:
+    """ASGI middleware.
+
+    Args:
+        app: the pages.
+        token: what visitors must know, as a bearer token or by the cookie that `/login` gives; None lets everybody in.
+        hosts: names under which the studio may be addressed, without port; None for any. On a loopback address only
+            loopback names are right: any other is some site's name that was pointed at this machine.
+        max_body_bytes: larger bodies are refused, by their announced length or as soon as they have grown too long.
+    """
+
+    def __init__(self, app: App, *, token: str | None, hosts: frozenset[str] | None, max_body_bytes: int):
+        self.app, self.token, self.hosts, self.max_body_bytes = app, token, hosts, max_body_bytes
+
+    async def __call__(self, scope: MutableMapping[str, Any], receive: Receive, send: Send) -> None:
+        """Handle one connection's request."""
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        headers = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in scope["headers"]}
+
+        async def guarded_send(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                given = {name.lower() for name, _ in message["headers"]}
+                added = dict(HEADERS)
+                if not scope["path"].startswith("/static/"):
+                    added["cache-control"] = "private, no-store"
+                message["headers"] = [
+                    *message["headers"],
+                    *((k.encode(), v.encode()) for k, v in added.items() if k.encode() not in given),
+                ]
+            await send(message)
+
+        refusal = self._refusal(scope, headers)
+        if refusal is None:
+            await self.app(scope, self._bounded(receive), guarded_send)
+            return
+        status, text, more = refusal
+        body = text.encode()
+        raw = [(b"content-type", b"text/plain; charset=utf-8"), (b"content-length", str(len(body)).encode())]
+        raw += [(name.encode(), value.encode()) for name, value in more.items()]
+        await guarded_send({"type": "http.response.start", "status": status, "headers": raw})
+        await guarded_send({"type": "http.response.body", "body": body})
+
+    def _refusal(
+        self, scope: MutableMapping[str, Any], headers: dict[str, str]
+    ) -> tuple[int, str, dict[str, str]] | None:
+        host = headers.get("host", "")
+        name = host if host.endswith("]") else host.rpartition(":")[0] or host
+        if self.hosts is not None and name.lower() not in self.hosts:
+            return 421, "This studio listens on its own machine only: open it as http://localhost.", {}
+        path, method = scope["path"], scope["method"]
+        bearer = headers.get("authorization", "")
+        if self.token is not None and not path.startswith(OPEN_PATHS):
+            knows = hmac.compare_digest(bearer.encode(), f"Bearer {self.token}".encode())
+            proof = cookies(headers).get(TOKEN_COOKIE, "")
+            if not knows and not hmac.compare_digest(proof.encode(), token_proof(self.token).encode()):
+                if method in ("GET", "HEAD") and "text/html" in headers.get("accept", ""):
+                    query = scope.get("query_string", b"").decode("latin-1")
+                    wanted = quote(path + (f"?{query}" if query else ""), safe="")
+                    return 303, "log in first", {"location": f"/login?to={wanted}"}
+                return 401, "This studio wants its token: Authorization: Bearer …", {"www-authenticate": "Bearer"}
+        if method not in ("GET", "HEAD", "OPTIONS"):
+            if not _same_site(headers, host):
+                return 403, "This form came from another site; open the studio itself and try again.", {}
+            length = headers.get("content-length", "0")
+            if length.isascii() and length.isdigit() and int(length) > self.max_body_bytes:
+                limit = f"{self.max_body_bytes / 1e6:g} MB"
+                return 413, f"Too large: at most {limit} are taken in one go; send fewer or smaller photos.", {}
+        return None
+
+    def _bounded(self, receive: Receive) -> Receive:
+        """`receive` that raises `BodyRefused` when the body grows too long or takes too much time."""
+        received, complete, deadline = 0, False, asyncio.get_running_loop().time() + BODY_SECONDS
+
+        async def bounded() -> Message:
+            nonlocal received, complete
+            if complete:  # what comes now is the end of the connection, whenever it likes
+                return await receive()
+            try:
+                message = await asyncio.wait_for(receive(), deadline - asyncio.get_running_loop().time())
+            except asyncio.TimeoutError as error:
+                raise BodyRefused(408, f"the upload did not arrive within {BODY_SECONDS:g} s; try again") from error
+            complete = message["type"] != "http.request" or not message.get("more_body", False)
+            received += len(message.get("body", b""))
+            if received > self.max_body_bytes:
+                raise BodyRefused(413, f"more than {self.max_body_bytes / 1e6:g} MB; send fewer or smaller photos")
+            return message
+
+        return bounded
+
+
+def cookies(headers: dict[str, str]) -> dict[str, str]:
+    """The request's cookies by name; broken ones are none."""
+    try:
+        return {name: morsel.value for name, morsel in SimpleCookie(headers.get("cookie", "")).items()}
+    except CookieError:
+        return {}
+
+
+def _same_site(headers: dict[str, str], host: str) -> bool:
+    """Whether a form comes from the studio's own pages, by what browsers say of it; programs say nothing."""
+    if (site := headers.get("sec-fetch-site")) is not None:
+        return site in ("same-origin", "none")
+    origin = headers.get("origin")
+    return origin is None or origin.partition("://")[2] == host
