@@ -48,6 +48,7 @@ def build_algorithm(
                 "score_cache_size": config.juror.score_cache_size,
                 "saved_scores": saved_scores,
                 "store_frames": learner.replay == "frames",
+                "review": config.curriculum.review,
                 "threads": max(1, int(topology.cpus_per_rollout_worker)),
             },
         )

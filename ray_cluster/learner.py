@@ -140,15 +140,35 @@ class ActorLearnerDQN(DQN):
         self.score_lookups = self.score_hits = 0
         self.finished_episodes: list[np.ndarray] = []
         self.new_scores: list[np.ndarray] = []
+        self.curriculum_depth = self.settings.curriculum.start_depth if self.settings.curriculum.enabled else 0
         self.progress = 0.0
         self.interrupted: Callable[[], bool] = lambda: False
         self._last_arrival: float | None = None
 
     @property
     def epsilon(self) -> float:
-        """Share of random actions now: it decays with every finished episode."""
+        """Share of random actions now; by default it decays with every finished episode."""
+        return self._exploration[0]
+
+    @property
+    def temperature(self) -> float | None:
+        """Of the Boltzmann policy now; None where another one explores."""
+        return self._exploration[1]
+
+    @property
+    def _exploration(self) -> tuple[float, float | None]:
         training = self.settings.rl_training.training
-        return max(training.epsilon_end, training.epsilon_start * training.epsilon_decay**self.episodes_done)
+        ends = training.epsilon_start, training.epsilon_end
+        return self.settings.exploration.at(self.episodes_done, self.env_steps, ends, training.epsilon_decay)
+
+    @property
+    def _sampling(self) -> dict[str, Any]:
+        """What rollout workers are told with each request."""
+        return {
+            "epsilon": self.epsilon,
+            "temperature": self.temperature,
+            "depth": self.curriculum_depth or None,
+        }
 
     @property
     def samples_per_insert(self) -> float:
@@ -173,7 +193,7 @@ class ActorLearnerDQN(DQN):
 
     def _take_turns(self) -> None:
         """Every worker samples once, then all updates that are due are made: nothing depends on who is quicker."""
-        sampling = {"func": "sample", "kwargs": {"epsilon": self.epsilon}, "local_env_runner": False}
+        sampling = {"func": "sample", "kwargs": self._sampling, "local_env_runner": False}
         self._take(self.env_runner_group.foreach_env_runner(**sampling))
         while due := self._updates_due():
             self._learn(min(due, self.settings.learner.updates_per_call))
@@ -203,7 +223,7 @@ class ActorLearnerDQN(DQN):
         # Two calls' worth may be due: with less, runners would idle while learning works off what they have just sent
         # (90 in place of 150 environment steps a second with configs/tuned.yaml).
         if ask and self._updates_due() <= 2 * self.settings.learner.updates_per_call:
-            group.foreach_env_runner_async(func="sample", tag="sample", kwargs={"epsilon": self.epsilon})
+            group.foreach_env_runner_async(func="sample", tag="sample", kwargs=self._sampling)
         return len(fragments)
 
     def _take(self, fragments: list[Fragment]) -> None:

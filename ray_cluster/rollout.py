@@ -67,7 +67,7 @@ class RolloutWorker(SingleAgentEnvRunner):
     columns in place of episode objects, so that nothing but the network, the transforms and the juror costs time.
 
     `env_config` has `dataset`, `scorer`, `task`, `fresh_degradations`, `score_cache_size`, `saved_scores` (a
-    `SavedScores` or None), `store_frames`, `threads`.
+    `SavedScores` or None), `store_frames`, `threads`, `review` (see `EpisodeSampler`).
     """
 
     def __repr__(self) -> str:
@@ -82,6 +82,7 @@ class RolloutWorker(SingleAgentEnvRunner):
             dataset.start_states(),
             fresh=settings["fresh_degradations"],
             shard=(max(0, (self.worker_index or 0) - 1) % workers, workers),
+            review=settings.get("review", 0.0),
         )
         saved: SavedScores | None = settings["saved_scores"]
         cache = (
@@ -100,13 +101,24 @@ class RolloutWorker(SingleAgentEnvRunner):
         self.num_envs = self.env.num_envs
         self._needs_initial_reset = True
 
-    def sample(self, *, epsilon: float, vector_steps: int | None = None, **kwargs) -> Fragment:
+    def sample(
+        self,
+        *,
+        epsilon: float,
+        temperature: float | None = None,
+        depth: int | None = None,
+        vector_steps: int | None = None,
+        **kwargs,
+    ) -> Fragment:
         """Take `vector_steps` steps (the configured fragment length if left out) in every episode.
 
         Args:
             epsilon: share of random actions.
+            temperature: draw the other actions with probabilities ∝ exp(Q / temperature); None takes the best.
+            depth: of the degradations with which the episodes begin from now on; None as the dataset has them.
         """
         started, environment = time.perf_counter(), self.env
+        self._temperature, environment.sampler.depth = temperature, depth
         if self._needs_initial_reset:
             self._observations, _ = environment.reset(seed=self._seed)
             self._generator = np.random.default_rng(self._seed)
@@ -142,10 +154,13 @@ class RolloutWorker(SingleAgentEnvRunner):
     def _step(self, epsilon: float, done_records: list, done_frames: list, episodes: list) -> None:
         observations, resetting = self._observations, self._resetting
         with torch.inference_mode():
-            greedy = self.module.forward_inference({Columns.OBS: torch.from_numpy(observations)})[Columns.ACTIONS]
-        greedy = greedy.numpy()
+            output = self.module.forward_inference({Columns.OBS: torch.from_numpy(observations)})
+        greedy = chosen = output[Columns.ACTIONS].numpy()
+        if self._temperature is not None:  # the Gumbel-max trick draws from the softmax of Q / temperature
+            logits_BA = output[Columns.ACTION_DIST_INPUTS].numpy() / self._temperature
+            chosen = (logits_BA + self._generator.gumbel(size=logits_BA.shape)).argmax(1)
         explore = self._generator.random(self.num_envs) < epsilon
-        actions = np.where(explore, self._generator.integers(0, len(self.env.space), self.num_envs), greedy)
+        actions = np.where(explore, self._generator.integers(0, len(self.env.space), self.num_envs), chosen)
         self._observations, rewards, terminated, dropped, info = self.env.step(actions)
         records = np.empty(self.num_envs, TRANSITION)
         for name, column in (

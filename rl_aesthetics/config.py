@@ -8,21 +8,17 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import BaseModel, Field, ValidationError, field_validator, model_validator
 
 from rl_aesthetics import rewards
+from rl_aesthetics.curriculum import Curriculum
 from rl_aesthetics.errors import UserError
+from rl_aesthetics.exploration import Exploration
+from rl_aesthetics.section import Fraction, Positive, Section
 from rl_aesthetics.transforms.transform import closest
-
-Fraction = Annotated[float, Field(ge=0, le=1)]
-Positive = Annotated[int, Field(ge=1)]
-
-
-class Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", validate_assignment=True)
 
 
 class DatasetGeneration(Section):
@@ -235,6 +231,8 @@ class Config(Section):
     juror: Juror = Juror()
     ray: RayCluster = RayCluster()
     learner: Learner = Learner()
+    exploration: Exploration = Exploration()
+    curriculum: Curriculum = Curriculum()
     checkpoints: Checkpoints = Checkpoints()
     mlflow: MLflow = MLflow()
 
@@ -258,6 +256,14 @@ class Config(Section):
             raise ValueError("learner.warm_start and learner.initial_agent exclude each other")
         if training.epsilon_end > training.epsilon_start:
             raise ValueError("rl_training.training.epsilon_end must not exceed epsilon_start")
+        if self.curriculum.enabled and self.rl_training.action_space.transforms != "reversible":
+            raise ValueError("curriculum.enabled needs rl_training.action_space.transforms=reversible")
+        depths = self.curriculum.start_depth, self.curriculum.max_depth or self.curriculum.start_depth
+        if depths[0] > depths[1] or depths[1] > training.max_steps_per_episode:
+            raise ValueError(
+                f"curriculum: start_depth ({depths[0]}) must not exceed max_depth ({depths[1]}), nor that the "
+                f"max_steps_per_episode ({training.max_steps_per_episode})"
+            )
         # A worker sends a fragment of every episode at once, and those that it ends may have begun in earlier ones.
         fragment = training.dataloader_batch_size * (self.ray.rollout_fragment_length + training.max_steps_per_episode)
         needed = max(training.batch_size, learner.learning_starts, fragment)

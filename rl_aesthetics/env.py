@@ -133,10 +133,15 @@ class EpisodeSampler:
         starts: the recorded degradations, edit states `(N,)`.
         fresh: draw a new degradation of the recorded one's depth for each episode.
         shard: (k, n) leaves photos k, k + n, k + 2n, … to this sampler, so that n samplers share a pass over all.
+        review: share of episodes below `depth`, where that is set.
+
+    Attributes:
+        depth: if not None, a new degradation of this depth is drawn for each episode, whatever was recorded.
     """
 
-    def __init__(self, starts: np.ndarray, fresh: bool = False, shard: tuple[int, int] = (0, 1)):
-        self.starts, self.fresh = np.asarray(starts), fresh
+    def __init__(self, starts: np.ndarray, fresh: bool = False, shard: tuple[int, int] = (0, 1), review: float = 0.0):
+        self.starts, self.fresh, self.review = np.asarray(starts), fresh, review
+        self.depth: int | None = None
         self.photos = np.arange(len(self.starts))[shard[0] :: shard[1]]
         if not len(self.photos):
             self.photos = np.arange(len(self.starts))  # fewer photos than samplers: share them
@@ -152,8 +157,11 @@ class EpisodeSampler:
             self.pending = self.random.permutation(self.photos).tolist()
         photo = self.pending.pop()
         start = int(self.starts[photo])
-        if self.fresh:
-            start = int(self.random.choice(np.flatnonzero(algebra.DEPTH[start] == algebra.DEPTH)))
+        if self.fresh or self.depth is not None:
+            depth = algebra.DEPTH[start] if self.depth is None else self.depth
+            if self.depth is not None and depth > 1 and self.random.random() < self.review:
+                depth = self.random.integers(1, depth)
+            start = int(self.random.choice(np.flatnonzero(depth == algebra.DEPTH)))
         return photo, start
 
 
