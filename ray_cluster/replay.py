@@ -211,9 +211,9 @@ class PrioritizedReplayBuffer(ReplayBuffer):
 
     def set_state(self, state: dict) -> None:
         super().set_state(state)
-        self.largest = state["largest_priority"]
+        self.largest = state.get("largest_priority", 1.0)
         self.priorities[np.arange(self.capacity)] = 0.0
-        self.priorities[np.arange(self.size)] = state["priorities"]
+        self.priorities[np.arange(self.size)] = state.get("priorities", self.largest)  # none if it was saved uniform
 
 
 class ReplayRenderer:

@@ -10,6 +10,10 @@ from rl_aesthetics.networks import NETWORKS, EditScoring, make_network
 from rl_aesthetics.transforms import REVERSIBLE, STOP, TRANSFORMS
 
 ACTIONS = (*REVERSIBLE, STOP)
+SMALL = {  # the same layers as the real ones, fewer and narrower, which saves a minute
+    "resnet18": {"embedding_size": 8, "hidden_sizes": [8, 16], "depths": [1, 1], "layer_type": "basic"},
+    "efficientnet_b0": {"width_coefficient": 0.2, "depth_coefficient": 0.2, "hidden_dim": 256},
+}
 EVERY = pytest.mark.parametrize("name", NETWORKS)
 
 
@@ -19,7 +23,8 @@ def noise(batch=3, size=64, seed=0):
 
 def network(name, actions=ACTIONS, size=64):
     torch.manual_seed(1)
-    return make_network(name, actions, size).eval()
+    options = {"architecture": SMALL[name]} if name in SMALL else {}
+    return make_network(name, actions, size, **options).eval()
 
 
 @EVERY
@@ -49,8 +54,9 @@ def test_bug_3_pixels_are_normalised_once(name):
     black_and_white[1] = 255
     q.taken(black_and_white, torch.tensor([len(ACTIONS) - 1] * 2))
     assert seen[0].dtype == torch.float32
-    assert seen[0][0].unique().tolist() == [-1]
-    assert seen[0][1].unique().tolist() == [1]
+    seen_BCHW = seen[0][:, :, :64, :64]  # some pad before they convolve
+    assert seen_BCHW[0].unique().tolist() == [-1]
+    assert seen_BCHW[1].unique().tolist() == [1]
 
 
 @EVERY
@@ -70,13 +76,30 @@ def test_gradients_reach_every_parameter(name):
 
 
 @EVERY
-def test_other_observation_sizes_work(name):
-    assert network(name, size=96)(noise(size=96)).shape == (3, len(ACTIONS))
+@pytest.mark.parametrize("size", [32, 96, 128])
+def test_other_observation_sizes_work(name, size):
+    assert network(name, size=size)(noise(size=size)).shape == (3, len(ACTIONS))
 
 
 def test_a_network_that_needs_larger_observations_says_so():
-    with pytest.raises(UserError, match="16×16 are too small"):
+    with pytest.raises(UserError, match="16×16 are too small for this network, which needs 32×32"):
         make_network("atari_cnn", ACTIONS, 16)
+
+
+@pytest.mark.parametrize(
+    ("name", "convolutions"),
+    [
+        ("simple_cnn", (3 * 16 + 16 * 32 + 32 * 32) * 25 + 16 + 32 + 32),
+        ("atari_cnn", 3 * 32 * 64 + 32 * 64 * 16 + 64 * 64 * 9 + 32 + 64 + 64),
+        # He et al.: 11.69 M with the classifier's 512 × 1000 + 1000
+        ("resnet18", 11_689_512 - 513_000),
+        # Tan and Le: 5.29 M with the classifier's 1280 × 1000 + 1000
+        ("efficientnet_b0", 5_288_548 - 1_281_000),
+    ],
+)
+def test_the_convolutions_have_as_many_parameters_as_published(name, convolutions):
+    q = make_network(name, ACTIONS, 64)
+    assert sum(parameter.numel() for parameter in q.trunk.parameters()) == convolutions
 
 
 def test_an_unknown_network_is_refused_with_the_nearest():
@@ -158,5 +181,12 @@ def test_edit_scoring_with_a_value_range_stays_within_it():
 
 
 def test_an_option_that_a_network_does_not_have_is_refused():
-    with pytest.raises(UserError, match="network 'simple_cnn' has no option 'value_range'"):
+    message = r"network 'simple_cnn' has no option 'value_range'; it has dueling, noisy, num_atoms, value_support"
+    with pytest.raises(UserError, match=message):
         make_network("simple_cnn", ACTIONS, 64, value_range=(0, 1))
+    with pytest.raises(UserError, match="network 'edit_scoring' has no option 'dueling'"):
+        make_network("edit_scoring", ACTIONS, 64, dueling=True)
+    with pytest.raises(
+        UserError, match=r"network 'resnet18' has no option 'depth'; it has architecture, dueling, frozen"
+    ):
+        make_network("resnet18", ACTIONS, 64, depth=3)
