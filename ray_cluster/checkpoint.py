@@ -154,6 +154,12 @@ class CheckpointStore:
                 warn(f"checkpoint {self.storage}/{name} is damaged and passed over: {error}")
         return None
 
+    def forget_after(self, name: str) -> None:
+        """Delete the checkpoints that are newer than one of this storage; nothing if that one is not here."""
+        names = self.names()
+        for newer in names[names.index(name) + 1 :] if name in names else ():
+            self._delete(f"{self._root}/{newer}")
+
     def clear(self) -> None:
         """Delete every checkpoint."""
         for name in self.names():

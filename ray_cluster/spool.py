@@ -81,14 +81,18 @@ class Spool:
         """Write one line; it is with the operating system when this returns.
 
         Raises:
-            OSError: the disk is full or gone.
+            OSError: the disk is full or gone; nothing of the line was written.
             ValueError: the spool was closed.
         """
         line = json.dumps(content, ensure_ascii=False, separators=(",", ":")).encode() + b"\n"
         with self._lock:
-            written = self._file.write(line)
-        if written != len(line):
-            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(self.path))
+            size = os.fstat(self._file.fileno()).st_size
+            try:
+                if self._file.write(line) != len(line):
+                    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(self.path))
+            except OSError:
+                self._file.truncate(size)  # else the next line would be taken for the end of this one, and be lost
+                raise
 
     def lines(self, start: int = 0) -> Iterator[Line]:
         """The whole lines from a byte offset on. A line that a crash cut short is passed over."""

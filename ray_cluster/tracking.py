@@ -95,10 +95,16 @@ class Tracker:
         # MLflow would draw a name with `random`, which training seeds: every run would get the same one.
         name = settings.run_name or f"{self.spool.parent.name}-{self.key[:4]}"
         self._append("run", key=self.key, experiment=settings.experiment, name=name, uri=without_login(self.uri))
-        self._append_entries("params", parameters(config))
+        if key is None:  # MLflow takes a parameter once, and a run that goes on has them
+            self._append_entries("params", parameters(config))
         self.set_tags({**_source_tags(), **(tags or {})})
         self._thread = threading.Thread(target=self._deliver, name="mlflow", daemon=True)
         self._thread.start()
+
+    @property
+    def status(self) -> str | None:
+        """How the run ended; None while it goes on."""
+        return self._status
 
     def log_metrics(self, metrics: Mapping[str, float], step: int) -> None:
         """Record values at a number of environment steps.

@@ -2,30 +2,34 @@
 
     rl-aesthetics train --config configs/tuned.yaml dataset=runs/data output=runs/train
 
-Leaves in the output folder `agent.safetensors` (the best by validation), `checkpoints/`, `config.yaml` (the effective
-configuration) and `metrics.jsonl`. It deliberately leaves out resuming a replay buffer.
+Leaves in the output folder `agent.safetensors` (the best by validation), agents of the last epochs in `checkpoints/`,
+`config.yaml` (the effective configuration), `metrics.jsonl`, and in `state/` what `--resume` needs to go on.
 """
 
 from __future__ import annotations
 
-import json
-import shutil
+import contextlib
+import logging
 import time
-from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
-import numpy as np
 import ray
 import torch
 
 from ray_cluster.algorithm import build_algorithm
+from ray_cluster.checkpoint import CheckpointStore, open_checkpoint
+from ray_cluster.epochs import EpochLoop
 from ray_cluster.fit_values import fit_values
-from ray_cluster.juror_actor import ActorScorer, start_jurors
+from ray_cluster.interruption import Interruption
+from ray_cluster.juror_actor import start_jurors
+from ray_cluster.output import METRICS_FILE, prepare, write_lines
 from ray_cluster.session import ray_session
 from ray_cluster.topology import plan
 from ray_cluster.tracking import Tracker, remember_run
+from ray_cluster.training_state import restore
 from ray_cluster.validation import ValidationWorker
 from rl_aesthetics.agent import AGENT_FILE, AgentDescription, DQNAgent
 from rl_aesthetics.config import Config, to_yaml
@@ -37,10 +41,11 @@ from rl_aesthetics.saved_scores import SavedScores
 from rl_aesthetics.transforms import action_names
 from rl_aesthetics.transforms.space import EditSpace
 
-METRICS_FILE, CHECKPOINTS = "metrics.jsonl", "checkpoints"
-SAVE_SCORES_EVERY_S = 60.0
-"""Between two savings at a checkpoint; 2 million scores take a second."""
+STATE = "state"
+"""The folder of the checkpoints, in the output folder, unless the configuration names another place."""
 Report = Callable[[dict[str, float]], None]
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass
@@ -74,9 +79,25 @@ def task_of(config: Config) -> Task:
 
 
 class Training:
-    """One run, from a checked configuration to a `TrainReport`."""
+    """One run, from a checked configuration to a `TrainReport`.
 
-    def __init__(self, config: Config, report: Report = lambda metrics: None, overwrite: bool = False):
+    Args:
+        report: called with the metrics of each epoch.
+        overwrite: replace what an earlier training left in the output folder.
+        resume: "auto" goes on from the newest whole checkpoint of this configuration's storage, and begins anew if
+            there is none; a path or URI names a checkpoint, or a folder of them, to go on from.
+
+    Raises:
+        UserError: the configuration cannot work, or does not fit the checkpoint.
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        report: Report = lambda metrics: None,
+        overwrite: bool = False,
+        resume: str | None = None,
+    ):
         self.config, self.report = config, report
         if config.dataset is None:
             raise UserError("no dataset: add dataset=DIR, a folder that `rl-aesthetics generate` wrote")
@@ -98,19 +119,53 @@ class Training:
                 raise UserError(f"{config.dataset} cannot be trained on: {error}") from None
         if config.learner.replay == "reference" and not EditSpace(self.task.actions).reversible:
             raise UserError("learner.replay=reference needs reversible transforms alone; use learner.replay=frames")
-        self.output = _prepare(config.output, overwrite)
+        storage = config.checkpoints.storage or config.output / STATE
+        self.store = CheckpointStore(storage, config.checkpoints.keep)
+        self.resumed: dict[str, Any] | None = None
+        self.juror_fingerprint = ""
+        if resume is not None and overwrite:
+            raise UserError("--resume and --overwrite exclude each other")
+        if resume is not None:
+            self._find_checkpoint(resume)
+        self.output = prepare(config.output, self.store, overwrite, resume is not None, self.resumed is not None)
         self.history: list[dict[str, float]] = []
         self.best: tuple[float, ...] | None = None
         self.best_metrics: dict[str, float] = {}
         self.saved_scores: SavedScores | None = None
-        self._scores_saved = time.monotonic()
+
+    def _find_checkpoint(self, resume: str) -> None:
+        found = self.store.newest() if resume == "auto" else open_checkpoint(resume)
+        if found is None and resume != "auto":
+            raise UserError(f"there is no checkpoint at {resume}")
+        if found is not None:
+            name, self.resumed = found
+            _log.warning("going on from checkpoint %s", name)
+            if resume != "auto":  # a later --resume auto must not go on from what this one leaves behind
+                self.store.forget_after(name)
+
+    def identity(self) -> dict[str, Any]:
+        """What must be the same where a checkpoint is written and where it is read, and the configuration."""
+        config = self.config
+        return {
+            "identity": {
+                "dataset": self.dataset.fingerprint,
+                "juror": self.juror_fingerprint,
+                "network": config.learner.network,
+                "network options": config.learner.network_options,
+                "actions": list(self.task.actions),
+                "observations": list(config.rl_training.state.shape),
+                "step limit": self.task.max_steps,
+            },
+            "config": config.model_dump(mode="json"),
+        }
 
     def run(self) -> TrainReport:
         """Train.
 
         Raises:
-            UserError: the configuration does not fit the cluster or the dataset.
+            UserError: the configuration does not fit the cluster, the dataset or the checkpoint.
             ScoringError: no score could be had for minutes.
+            SystemExit, KeyboardInterrupt: SIGTERM or Ctrl-C asked for the end; a checkpoint was written.
         """
         with ray_session(self.config.ray.address, self.config.ray.num_cpus, self.config.ray.dashboard):
             return self._run()
@@ -141,22 +196,41 @@ class Training:
         )
         (self.output / "config.yaml").write_text(to_yaml(config))
         torch.set_num_threads(self.topology.learner_threads)
-        with Tracker(config.mlflow, config, spool=self.output) as tracker:
+        self.juror_fingerprint = scorer.fingerprint
+        before = self._check_checkpoint()
+        with contextlib.ExitStack() as stack:
+            tracker = stack.enter_context(
+                Tracker(config.mlflow, config, spool=self.output, key=before and before["mlflow_key"])
+            )
             remember_run(tracker, self.output, "KILLED")  # until it has come to its end
             tracker.set_tags({"dataset": self.dataset.fingerprint, "juror": scorer.fingerprint})
             tracker.log_artifact(self.output / "config.yaml")
             self.algorithm = build_algorithm(config, self.dataset, scorer, self.task, self.topology, self.saved_scores)
+            stack.callback(self.algorithm.stop)
             if self.initial_agent:
                 tensors = self.initial_agent.network.state_dict()
                 self.algorithm.start_from(lambda network: network.load_state_dict(tensors))
             self.validator = ValidationWorker.remote(self.validation_set, scorer, self.task, description)
+            interruption = stack.enter_context(Interruption())
+            epochs = EpochLoop(self, tracker, scorer, description, interruption)
+            if before is not None:
+                restore(self.algorithm, self.resumed)
+                self.history, self.best, self.best_metrics = before["history"], before["best"], before["best_metrics"]
+                epochs.restore(before)
+                write_lines(self.output / METRICS_FILE, self.history)
+                if before["agent"] is not None:
+                    (self.output / AGENT_FILE).write_bytes(before["agent"].tobytes())
+                self.resumed = None  # a replay buffer's worth of memory
             try:
-                self._epochs(tracker, description, scorer)
+                epochs.run()
+            except (SystemExit, KeyboardInterrupt):
+                self._log_best(tracker)
+                tracker.finish("KILLED")  # first of all: whoever sent SIGTERM may not wait for long
+                raise
             finally:
-                self._save_scores()
-                if (self.output / AGENT_FILE).exists():  # a run that was stopped early has its best so far
-                    tracker.log_artifact(self.output / AGENT_FILE)
-                self.algorithm.stop()
+                if tracker.status is None:
+                    self._log_best(tracker)
+                epochs.save_scores()
                 ray.kill(self.validator)
                 for actor in scorer.actors:
                     ray.kill(actor)
@@ -170,118 +244,36 @@ class Training:
             history=self.history,
         )
 
-    def _epochs(self, tracker: Tracker, description: AgentDescription, scorer: ActorScorer) -> None:
-        config, algorithm = self.config, self.algorithm
-        training, learner = config.rl_training.training, config.learner
-        started = time.monotonic()
-        waiting: deque[tuple[ray.ObjectRef | None, DQNAgent, dict[str, float]]] = deque()
-        for epoch in range(training.num_epochs):
-            began, before = time.monotonic(), self._counts()
-            while algorithm.episodes_done < (epoch + 1) * len(self.dataset):
-                algorithm.progress = self._progress(started)
-                algorithm.train()
-                if learner.max_minutes and time.monotonic() - started > 60 * learner.max_minutes:
-                    break
-            out_of_time = learner.max_minutes and time.monotonic() - started > 60 * learner.max_minutes
-            last = bool(epoch + 1 == training.num_epochs or out_of_time)
-            elapsed = time.monotonic() - began
-            metrics = self._training_metrics(elapsed, before) | {
-                "epoch": epoch + 1,
-                "seconds": time.monotonic() - started,
-            }
-            metrics |= scorer.metrics()
-            metrics["step"] = algorithm.env_steps
-            agent = self._snapshot(metrics, description)
-            if last or (epoch + 1) % learner.checkpoint_frequency == 0:
-                self._checkpoint(agent, epoch + 1, tracker)
-                self._save_scores(SAVE_SCORES_EVERY_S)
-            pending = None
-            if last or (epoch + 1) % training.validation_frequency == 0:
-                pending = self.validator.run.remote(agent.network.state_dict())
-            waiting.append((pending, agent, metrics))
-            while waiting and (last or waiting[0][0] is None or ray.wait([waiting[0][0]], timeout=0)[0]):
-                pending, agent, metrics = waiting.popleft()  # in the order of the epochs
-                if pending is None:
-                    self._record(metrics, tracker)
-                else:
-                    self._record(metrics | ray.get(pending), tracker, agent)
-            if last:
-                break
+    def _log_best(self, tracker: Tracker) -> None:
+        if (self.output / AGENT_FILE).exists():  # a run that was stopped early has its best so far
+            tracker.log_artifact(self.output / AGENT_FILE)
 
-    def _progress(self, started: float) -> float:
-        """How much of the training is done, in [0, 1]: by epochs or by time, whichever is further."""
-        training, limit = self.config.rl_training.training, self.config.learner.max_minutes
-        done = self.algorithm.episodes_done / (training.num_epochs * len(self.dataset))
-        return min(1.0, max(done, (time.monotonic() - started) / (60 * limit) if limit else 0.0))
+    def _check_checkpoint(self) -> dict[str, Any] | None:
+        """The `training` part of the checkpoint to go on from, None if there is none.
 
-    def _counts(self) -> tuple[int, int, int, int, int]:
-        algorithm = self.algorithm
-        counts = algorithm.env_steps, algorithm.trained, algorithm.scorer_calls
-        return *counts, algorithm.score_lookups, algorithm.score_hits
-
-    def _training_metrics(self, seconds: float, before: tuple[int, int, int, int, int]) -> dict[str, float]:
-        algorithm, episodes = self.algorithm, self.algorithm.take_episodes()
-        losses = algorithm.take_losses()
-        steps, trained, calls, lookups, hits = (now - then for now, then in zip(self._counts(), before, strict=True))
-        metrics = {
-            "epsilon": algorithm.epsilon,
-            "samples_per_insert": algorithm.samples_per_insert,
-            "replay_size": len(algorithm.replay),
-            "dropped_episodes": algorithm.dropped,
-            "perf_env_steps_per_s": steps / seconds,
-            "perf_trained_per_s": trained / seconds,
-            "perf_juror_calls_per_step": calls / max(1, steps),
-            "perf_score_cache_hit_rate": hits / max(1, lookups),
-        }
-        if len(episodes):
-            metrics |= {
-                "train_avg_reward": float(episodes["episode_return"].mean()),
-                "train_success_rate": float((episodes["final_score"] > episodes["degraded_score"]).mean()),
-                "train_avg_steps": float(episodes["steps"].mean()),
-            }
-        if losses:
-            metrics["train_avg_loss"] = float(np.mean(losses))
-        return metrics
-
-    def _save_scores(self, at_most_every_s: float = 0.0) -> None:
-        """Add what the juror said to the file beside the dataset."""
-        if time.monotonic() - self._scores_saved < at_most_every_s:
-            return
-        scored_N, self._scores_saved = self.algorithm.take_scores(), time.monotonic()
-        if self.saved_scores is not None and not self.saved_scores.merge(scored_N):
-            self.saved_scores = None
-
-    def _snapshot(self, metrics: dict[str, float], description: AgentDescription) -> DQNAgent:
-        """The agent as it is now."""
-        agent = DQNAgent(replace(description, training=metrics))
-        weights = self.algorithm.network_weights()
-        agent.network.load_state_dict({name: torch.from_numpy(value) for name, value in weights.items()})
-        return agent
-
-    def _checkpoint(self, agent: DQNAgent, epoch: int, tracker: Tracker) -> None:
-        folder = self.output / CHECKPOINTS
-        agent.save(folder / f"epoch_{epoch:04d}.safetensors")
-        tracker.log_artifact(folder / f"epoch_{epoch:04d}.safetensors", "checkpoints")
-        for old in sorted(folder.glob("epoch_*.safetensors"))[: -self.config.learner.keep_checkpoints]:
-            old.unlink()
-
-    def _record(self, metrics: dict[str, float], tracker: Tracker, validated: DQNAgent | None = None) -> None:
-        """Report an epoch, and save the agent if its validation is the best so far."""
-        self.history.append(metrics)
-        with (self.output / METRICS_FILE).open("a") as file:
-            file.write(json.dumps(metrics) + "\n")
-        tracker.log_metrics(
-            {name: value for name, value in metrics.items() if name not in ("step", "epoch")}, step=int(metrics["step"])
+        Raises:
+            UserError: it was written by a training of another task.
+        """
+        if self.resumed is None:
+            return None
+        before, now = self.resumed["training"], self.identity()
+        for what, ours in now["identity"].items():
+            if (theirs := before["identity"][what]) != ours:
+                raise UserError(f"the checkpoint was written with another {what}: {theirs}, not {ours}")
+        changed = sorted(
+            f"{section}.{name}" if isinstance(value, dict) else section
+            for section, value in now["config"].items()
+            for name in (value if isinstance(value, dict) else [""])
+            if (value[name] if name else value) != _at(before["config"], section, name)
         )
-        if validated:
-            # Exactness breaks ties of the success rate, and the reward breaks ties of both.
-            rank = (metrics["val_success_rate"], metrics["val_exact"], metrics["val_avg_reward"])
-            if self.best is None or rank > self.best:
-                self.best, self.best_metrics = rank, metrics
-                DQNAgent(replace(validated.description, training=metrics), validated.network).save(
-                    self.output / AGENT_FILE
-                )
-        self.report(metrics)
+        if changed := [name for name in changed if name not in ("output", "dataset")]:
+            _log.warning("settings changed since the checkpoint: %s", ", ".join(changed))
+        return before
+
+
+def _at(tree: dict[str, Any], section: str, name: str) -> Any:
+    value = tree.get(section)
+    return value.get(name) if name and isinstance(value, dict) else value
 
 
 def _check_same_network(agent: DQNAgent, config: Config, task: Task) -> None:
@@ -291,19 +283,3 @@ def _check_same_network(agent: DQNAgent, config: Config, task: Task) -> None:
     for what, mine, other in zip(("network", "network options", "actions", "observations"), ours, theirs, strict=True):
         if mine != other:
             raise UserError(f"{learner.initial_agent} has other {what} than this training: {other}, not {mine}")
-
-
-def _prepare(folder: Path, overwrite: bool) -> Path:
-    """Make the output folder, and empty it of an earlier training if that was asked for."""
-    ours = [folder / AGENT_FILE, folder / METRICS_FILE, folder / CHECKPOINTS]
-    earlier = [path for path in ours if path.exists()]
-    if earlier and not overwrite:
-        raise UserError(f"{earlier[0]} is there from an earlier training: choose another output or pass --overwrite")
-    try:
-        for path in earlier:
-            shutil.rmtree(path) if path.is_dir() else path.unlink()
-        (folder / CHECKPOINTS).mkdir(parents=True)
-        (folder / METRICS_FILE).touch()
-    except OSError as error:
-        raise UserError(f"cannot write to {folder}: {error.strerror}") from None
-    return folder

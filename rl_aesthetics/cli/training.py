@@ -39,6 +39,14 @@ def train(
     overwrite: Annotated[
         bool, typer.Option(help="Replace what an earlier training left in the output folder.")
     ] = False,
+    resume: Annotated[
+        str | None,
+        typer.Option(
+            metavar="auto|PATH",
+            help="Go on where a training was stopped: 'auto' from its newest checkpoint, if there is one, else from "
+            "the start; or from the checkpoint at PATH.",
+        ),
+    ] = None,
     dry_run: Annotated[bool, typer.Option(help="Print the effective configuration and stop.")] = False,
 ) -> None:
     """Train an agent on a dataset that `generate` wrote.
@@ -56,16 +64,16 @@ def train(
     if dry_run:
         _show(settings)
         return
-    run_training(settings, overwrite)
+    run_training(settings, overwrite, resume)
 
 
-def run_training(settings: Config, overwrite: bool):
+def run_training(settings: Config, overwrite: bool, resume: str | None = None):
     """Train with a progress display, print what was written, and return the `TrainReport`."""
     if settings.dataset is None:
         raise UserError("no dataset: add dataset=DIR, a folder that `rl-aesthetics generate` wrote")
     from ray_cluster.train import Training  # starts no Ray, but importing it takes seconds
 
-    training = Training(settings, overwrite=overwrite)
+    training = Training(settings, overwrite=overwrite, resume=resume)
     _show(settings)
     epochs = settings.rl_training.training.num_epochs
     with EpochProgress(console, epochs, settings.learner.max_minutes) as progress:

@@ -137,7 +137,7 @@ def test_the_effective_configuration_and_the_newest_checkpoints_stay(trained):
 
 def test_an_earlier_training_is_overwritten_only_on_request(trained):
     training, report, _ = trained
-    with pytest.raises(UserError, match="from an earlier training: choose another output or pass --overwrite"):
+    with pytest.raises(UserError, match="from an earlier training: choose another output or pass --resume auto"):
         Training(training.config)
     assert report.agent.exists()
 
