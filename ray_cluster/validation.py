@@ -26,12 +26,20 @@ class ValidationWorker:
     def __repr__(self) -> str:
         return "ValidationWorker"
 
-    def run(self, weights: dict[str, torch.Tensor]) -> dict[str, float]:
-        """The validation metrics of a network with these weights."""
+    def run(self, weights: dict[str, torch.Tensor], depth: int = 0) -> dict[str, float]:
+        """The validation metrics of a network with these weights.
+
+        Args:
+            depth: of a curriculum: measure success on degradations of this depth, too.
+        """
         self.agent.network.load_state_dict(weights)
         episodes = self.evaluation.run(agent_policy(self.agent))
         success: Success = episodes.success()
-        return {
+        metrics = {}
+        if depth:
+            there = self.evaluation.at_depth(depth).run(agent_policy(self.agent)).success()
+            metrics = {f"curriculum_val_{name}": getattr(there, name) for name in ("improved", "recovered", "exact")}
+        return metrics | {
             "val_avg_reward": float(episodes.returns_N.mean()),
             "val_avg_improvement": float((episodes.final_N - episodes.degraded_N).mean()),
             "val_success_rate": success.improved,

@@ -5,6 +5,7 @@ Validation during training runs these; `evaluate.py` puts an agent beside the ba
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
@@ -123,6 +124,14 @@ class Evaluation:
         self._best_ends: list[tuple[int, np.ndarray]] | None = None
         self.starts_N = dataset.start_states()
         self.photos_N = np.arange(len(dataset))
+
+    def at_depth(self, depth: int, seed: int = 0) -> Evaluation:
+        """The same photos, each with a degradation of this depth in place of the recorded one; scores are shared."""
+        other = copy.copy(self)
+        states = np.flatnonzero(depth == algebra.DEPTH)
+        other.starts_N = np.random.default_rng([seed, depth]).choice(states, len(self.photos_N))
+        other._best_ends = None
+        return other
 
     def scores(self, photos_B: np.ndarray, states_B: np.ndarray, chunk: int = 1024) -> np.ndarray:
         """float32 `(B,)`."""
