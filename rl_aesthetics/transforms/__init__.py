@@ -9,17 +9,31 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from rl_aesthetics.errors import UserError
-from rl_aesthetics.transforms import filters, reversible
+from rl_aesthetics.transforms import filters, photographic, reversible
 from rl_aesthetics.transforms.transform import Transform, closest
 
 STOP = "STOP"
 """The optional last action of every action space: leave the photo as it is and end the episode."""
 
-TRANSFORMS: dict[str, Transform] = {t.name: t for t in (*reversible.TRANSFORMS, *filters.TRANSFORMS)}
+TRANSFORMS: dict[str, Transform] = {
+    t.name: t for t in (*reversible.TRANSFORMS, *filters.TRANSFORMS, *photographic.TRANSFORMS)
+}
 """Every transform by its canonical name."""
 
 REVERSIBLE: tuple[str, ...] = tuple(t.name for t in reversible.TRANSFORMS)
 """The guide's 14 reversible transforms, in the guide's order."""
+
+PHOTOGRAPHIC: tuple[str, ...] = tuple(t.name for t in photographic.TRANSFORMS)
+"""Every edit of the photographic parameter vector."""
+
+ACTION_SPACES: dict[str, tuple[str, ...]] = {
+    "reversible": REVERSIBLE,
+    "random": REVERSIBLE,  # the guide's word
+    "tonal": photographic.TONAL,
+    "photographic": PHOTOGRAPHIC,
+    "all": tuple(TRANSFORMS),
+}
+"""Lists of transforms that have a name."""
 
 _BY_ALIAS = {alias.lower(): t for t in TRANSFORMS.values() for alias in (t.name, *t.aliases)}
 
@@ -40,13 +54,13 @@ def action_names(action_space: str | Sequence[str], add_stop: bool = True) -> tu
     """Resolve an action space to canonical names in order, with `STOP` last if asked for.
 
     Args:
-        action_space: `"reversible"` (or the older `"RANDOM"`) for the 14 reversible edits, or a list of names.
+        action_space: a name in `ACTION_SPACES`, one transform's name, or a list of names.
 
     Raises:
         UserError: an unknown name, a name given twice, or nothing at all.
     """
     if isinstance(action_space, str):
-        action_space = REVERSIBLE if action_space.lower() in ("reversible", "random") else [action_space]
+        action_space = ACTION_SPACES.get(action_space.lower(), [action_space])
     names = [get_transform(name).name for name in action_space if name != STOP]
     if not names:
         raise UserError("an action space needs at least one transform")

@@ -5,8 +5,12 @@ from __future__ import annotations
 import difflib
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
+
+if TYPE_CHECKING:
+    from rl_aesthetics.transforms.photographic import Change
 
 
 @dataclass(frozen=True)
@@ -15,10 +19,13 @@ class Transform:
 
     Attributes:
         name: canonical snake-case name.
-        function: uint8 `(..., H, W, 3)` BGR to a new array of the same shape and dtype; leading axes are a batch.
+        function: uint8 `(..., H, W, 3)` BGR to a new array of the same dtype, and shape but for crops; leading axes are
+            a batch.
         aliases: the guide's class name and the predecessor's label.
         title: what it does, for people.
         element: for the reversible edits, their element of the group in `algebra`; None for the others.
+        change: for the photographic edits, what they do to the parameter vector (`photographic.Change`); else None.
+        keeps_size: whether the result is as large as the image; only crops are smaller.
     """
 
     name: str
@@ -26,6 +33,8 @@ class Transform:
     aliases: tuple[str, ...]
     title: str
     element: int | None = None
+    change: Change | None = None
+    keeps_size: bool = True
 
     def __call__(self, images_BGR: np.ndarray) -> np.ndarray:
         """Apply the edit to one image `(H, W, 3)` or a batch `(B, H, W, 3)`, uint8 BGR.
