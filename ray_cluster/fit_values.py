@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from juror_service.jurors import available_jurors
+from ray_cluster.fit_head import fit_head
 from rl_aesthetics.config import Config
 from rl_aesthetics.env import Task
 from rl_aesthetics.errors import UserError
@@ -12,7 +13,8 @@ MARGIN = 0.05
 
 
 def fit_values(config: Config, task: Task) -> Config:
-    """Settle `learner.network_options` of the edit-scoring network; applied twice it changes nothing more.
+    """Settle `learner.network_options`; applied twice it changes nothing more. Of the edit-scoring network here, of one
+    with a head per action in `fit_head`.
 
     `value_range: auto` becomes the reward's bounds with a margin, and where rewards do not telescope
     (`Reward.telescopes`) the network learns Q itself in place of Q + score.
@@ -22,8 +24,9 @@ def fit_values(config: Config, task: Task) -> Config:
             reward.
     """
     learner, reward = config.learner, task.reward
+    scores = config.juror.score_range or _score_range(config.juror.name)
     if learner.network != "edit_scoring":
-        return config
+        return fit_head(config, task, scores)
     options = dict(learner.network_options)
     if not reward.telescopes:
         if learner.warm_start:
@@ -36,7 +39,6 @@ def fit_values(config: Config, task: Task) -> Config:
                 f"rl_training.reward.name={config.rl_training.reward.name} does not add up to the score: leave "
                 "learner.network_options.values_include_score out"
             )
-    scores = config.juror.score_range or _score_range(config.juror.name)
     given = options.get("value_range")
     if given == "auto" and scores is None:
         raise UserError(

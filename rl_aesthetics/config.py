@@ -14,6 +14,7 @@ import yaml
 from pydantic import BaseModel, Field, ValidationError, field_validator, model_validator
 
 from rl_aesthetics import rewards
+from rl_aesthetics.algorithm_rules import check_algorithm
 from rl_aesthetics.curriculum import Curriculum
 from rl_aesthetics.errors import UserError
 from rl_aesthetics.exploration import Exploration
@@ -174,7 +175,23 @@ class Learner(Section):
     network_options: dict[str, Any] = Field({}, description="the network's own, such as value_range of 'edit_scoring'")
     initial_agent: Path | None = Field(None, description="an agent file to go on from, such as a checkpoint")
     warm_start: bool = Field(False, description="begin as the pocket juror ('edit_scoring' only)")
+    pretrained: str | None = Field(
+        None, description="folder or hub name of the weights that 'resnet18' or 'efficientnet_b0' begins with"
+    )
+    frozen: bool = Field(False, description="leave the pretrained convolutions as they are")
     double_q: bool = Field(True, description="the online network picks the next action, the target network values it")
+    n_step: Positive = Field(1, description="rewards summed up before the value of what follows, fewer at an end")
+    dueling: bool = Field(False, description="one stream for the state's value, one for the actions' advantages")
+    num_atoms: Positive = Field(1, description="more than 1 learns the return's distribution on so many values (C51)")
+    value_support: tuple[float, float] | None = Field(
+        None, description="the least and the greatest of these values; none derives them from reward and juror"
+    )
+    noisy: bool = Field(False, description="learned noise on the head's weights explores, in place of epsilon")
+    prioritized: bool = Field(False, description="replay in proportion to (|TD error| + 0.001)^priority_alpha")
+    priority_alpha: Fraction = Field(0.6, description="0 replays uniformly, 1 in proportion to the errors")
+    priority_beta: Fraction = Field(
+        0.4, description="how far weights make up for priorities at the start; 1, in full, by the end of the training"
+    )
     replay: Literal["frames", "reference"] = Field(
         "frames", description="store observations, or (photo, edit state) rendered when sampled"
     )
@@ -195,6 +212,8 @@ class Learner(Section):
     keep_checkpoints: Positive = Field(3, description="checkpoints to keep beside the best agent")
     max_minutes: float | None = Field(None, gt=0, description="stop after this much training time")
     threads: Positive | None = Field(None, description="threads of the learner; none chooses by the machine")
+    bf16: bool = Field(False, description="learn with bfloat16 autocast; on a CPU without AMX it is slower")
+    compile: bool = Field(False, description="torch.compile the layers where they learn; needs a C++ compiler on a CPU")
     lockstep: bool = Field(
         False, description="sample and learn in turns: slower, and one seed gives one result, bit for bit"
     )
@@ -248,6 +267,7 @@ class Config(Section):
                 f"rl_training.reward.name={self.rl_training.reward.name} pays for STOP alone: it needs "
                 "rl_training.action_space.add_stop_action=true"
             )
+        check_algorithm(learner, training)
         if learner.augment and learner.replay != "reference":
             raise ValueError("learner.augment needs learner.replay=reference")
         if learner.warm_start and learner.network != "edit_scoring":
@@ -256,6 +276,10 @@ class Config(Section):
             raise ValueError("learner.warm_start and learner.initial_agent exclude each other")
         if training.epsilon_end > training.epsilon_start:
             raise ValueError("rl_training.training.epsilon_end must not exceed epsilon_start")
+        if learner.lockstep and (learner.max_minutes or self.ray.num_rollout_workers != 1):
+            raise ValueError(
+                "learner.lockstep needs ray.num_rollout_workers=1, and an end by epochs, not by learner.max_minutes"
+            )
         if self.curriculum.enabled and self.rl_training.action_space.transforms != "reversible":
             raise ValueError("curriculum.enabled needs rl_training.action_space.transforms=reversible")
         depths = self.curriculum.start_depth, self.curriculum.max_depth or self.curriculum.start_depth
