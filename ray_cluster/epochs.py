@@ -20,7 +20,9 @@ from ray_cluster.output import AGENT_CHECKPOINTS, METRICS_FILE, Records, append_
 from ray_cluster.tracking import Tracker
 from ray_cluster.training_state import capture
 from rl_aesthetics.agent import AGENT_FILE, AgentDescription, DQNAgent
+from rl_aesthetics.curriculum import PRESENT_DEPTH, DepthRule
 from rl_aesthetics.errors import ScoringError
+from rl_aesthetics.transforms import algebra
 
 if TYPE_CHECKING:
     from ray_cluster.train import Training
@@ -53,6 +55,8 @@ class EpochLoop:
         self.interruption, self.before_epoch = interruption, before_epoch
         self.config, self.algorithm, self.records = training.config, training.algorithm, Records()
         self.algorithm.interrupted = interruption
+        deepest = self.config.curriculum.max_depth or int(algebra.DEPTH[training.dataset.start_states()].max())
+        self.depths = DepthRule(self.config.curriculum, min(deepest, training.task.max_steps))
         self.epoch = 0
         self.failed_validations = self.failed_checkpoints = 0
         self.waiting: deque[tuple[bool, DQNAgent, dict[str, float]]] = deque()
@@ -103,7 +107,8 @@ class EpochLoop:
             self.save_scores(SAVE_SCORES_EVERY_S)
         self.waiting.append((last or epoch % training.validation_frequency == 0, agent, metrics))
         self._validate()
-        while self.waiting and self._known(self.waiting[0]):
+        # In lockstep nothing runs beside anything else: a juror that is asked by two answers in other batches.
+        while self.waiting and (learner.lockstep or self._known(self.waiting[0])):
             self._record_next()
         self.epoch, self._began, self._before = epoch, self.seconds, self._counts()
         since = None if self._checkpoint_at is None else self.seconds - self._checkpoint_at
@@ -133,6 +138,8 @@ class EpochLoop:
         steps, trained, calls, lookups, hits = (now - then for now, then in counts)
         metrics = {
             "epsilon": algorithm.epsilon,
+            **({} if algorithm.temperature is None else {"temperature": algorithm.temperature}),
+            **({PRESENT_DEPTH: algorithm.curriculum_depth} if algorithm.curriculum_depth else {}),
             "samples_per_insert": algorithm.samples_per_insert,
             "replay_size": len(algorithm.replay),
             "dropped_episodes": algorithm.dropped,
@@ -148,6 +155,12 @@ class EpochLoop:
                 "train_success_rate": float((episodes["final_score"] > episodes["degraded_score"]).mean()),
                 "train_avg_steps": float(episodes["steps"].mean()),
             }
+            if algorithm.curriculum_depth:
+                metrics |= {
+                    "curriculum_train_improved": metrics["train_success_rate"],
+                    "curriculum_train_recovered": float((episodes["final_score"] >= episodes["original_score"]).mean()),
+                    "curriculum_train_exact": float(episodes["exact"].mean()),
+                }
         if losses:
             metrics["train_avg_loss"] = float(np.mean(losses))
         return metrics
@@ -180,7 +193,8 @@ class EpochLoop:
         for wanted, agent, metrics in self.waiting:
             epoch = int(metrics["epoch"])
             if wanted and epoch not in self._pending:
-                self._pending[epoch] = self.training.validator.run.remote(agent.network.state_dict())
+                depth = metrics.get(PRESENT_DEPTH, 0)
+                self._pending[epoch] = self.training.validator.run.remote(agent.network.state_dict(), depth)
 
     def _known(self, entry: tuple[bool, DQNAgent, dict[str, float]], timeout: float = 0.0) -> bool:
         wanted, _, metrics = entry
@@ -207,6 +221,8 @@ class EpochLoop:
     def _record(self, metrics: dict[str, float], validated: DQNAgent | None = None) -> None:
         """Report an epoch, and save the agent if its validation is the best so far."""
         training, output = self.training, self.training.output
+        if self.algorithm.curriculum_depth:
+            self.algorithm.curriculum_depth = self.depths.following(self.algorithm.curriculum_depth, metrics)
         metrics |= {"failed_validations": self.failed_validations, "failed_checkpoints": self.failed_checkpoints}
         training.history.append(metrics)
         self.records.do(lambda: append_line(output / METRICS_FILE, metrics))
