@@ -127,7 +127,9 @@ class Juror(Section):
 
     name: str = Field("pocket", description="a juror's name, see `rl-aesthetics juror list`")
     options: dict[str, Any] = Field({}, description="passed to the juror, such as url for 'remote'")
-    replicas: Positive = Field(1, description="juror actors")
+    replicas: Positive | Literal["auto"] = Field(
+        "auto", description="juror actors; 'auto' is one for each GPU, or without GPU share one for 32 CPUs"
+    )
     num_cpus: float = Field(0.5, ge=0, description="CPUs that Ray sets aside for each juror actor")
     num_gpus: float = Field(0, ge=0, description="GPU share of each juror actor")
     score_range: tuple[float, float] | None = Field(
