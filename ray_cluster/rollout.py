@@ -227,7 +227,7 @@ class RolloutWorker(SingleAgentEnvRunner):
             setattr(environment, name, values.copy())
         self._observations = environment.view(environment.photos_B, environment.states_B)
         self._resetting = state["resetting"].copy()
-        self._records = [list(records) for records in state["records"]]
+        self._records = [list(records.copy()) for records in state["records"]]  # what Ray hands over is read-only
         self._frames = [list(frames) for frames in state["frames"]]
         self._generator = np.random.default_rng()
         self._generator.bit_generator.state = state["generator"]
