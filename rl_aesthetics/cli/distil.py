@@ -41,10 +41,13 @@ def distil(
 ) -> None:
     """Train a quick student on a slow juror's scores of your photos and of edits of them.
 
-    The teacher scores CROPS × (1 + ALTERATIONS) images of each photo, once: its scores are kept in OUTPUT, so a run
-    that was cut off goes on where it was. Then a juror of the pocket's size learns to put images in the teacher's
-    order, and is compared with it on photos it never saw. Use the result with `juror score --weights
-    OUTPUT/pocket.onnx`, and in training with `juror.options.weights=OUTPUT/pocket.onnx`.
+    The teacher scores CROPS × (1 + ALTERATIONS) images of each photo, once:
+    its scores are kept in OUTPUT, so a run that was cut off goes on where it
+    was. Then a juror of the pocket's size learns to put images in the
+    teacher's order, and is compared with it on photos it never saw.
+
+    Try the result with `juror score --weights OUTPUT/pocket.onnx`, train on
+    it with `train juror.options.weights=OUTPUT/pocket.onnx`.
     """
     import torch
     from rich.console import Console

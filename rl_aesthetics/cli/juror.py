@@ -10,12 +10,16 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from rl_aesthetics.cli.options import JurorName, JurorOptions, key_values
+
 if TYPE_CHECKING:
     from rich.console import Console
 
     from juror_service.train import Progress
 
-app = typer.Typer(help="What gives the scores: list, score, train.", no_args_is_help=True)
+app = typer.Typer(
+    help="The jurors, who give the scores: list, try, measure, serve and train them.", no_args_is_help=True
+)
 
 
 @app.command("list")
@@ -28,26 +32,38 @@ def list_jurors() -> None:
     console = Console(highlight=False, soft_wrap=True)
     for name, juror in available_jurors().items():
         console.print(f"[bold]{name}[/bold]{' (default)' if name == DEFAULT else ''}: {juror.title}")
-        size = "size unknown" if juror.weights_bytes is None else f"{juror.weights_bytes / 1e6:,.1f} MB"
-        looks_at = f"looks at {juror.size}×{juror.size}" if juror.size else "looks at what its model does"
-        console.print(f"  licence {juror.licence}; {looks_at}; {size}\n  weights: {juror.weights}", markup=False)
+        looks_at = f"{juror.size}×{juror.size} pixels" if juror.size else "as many pixels as its model"
+        console.print(f"  looks at  {looks_at}")
+        console.print(f"  licence   {juror.licence}", markup=False)
+        console.print(f"  weights   {_size(juror.weights_bytes)}{juror.weights}", markup=False)
+
+
+def _size(count: int | None) -> str:
+    if count is None:
+        return ""
+    return f"{count / 1e9:.1f} GB, " if count >= 1e9 else f"{count / 1e6:.1f} MB, "
 
 
 @app.command()
 def score(
     files: Annotated[list[Path], typer.Argument(help="Photos: JPEG, PNG, WebP, TIFF or BMP.", show_default=False)],
-    juror: Annotated[str, typer.Option(help="Which juror, see `juror list`.")] = "pocket",
+    juror: JurorName = "pocket",
     weights: Annotated[
-        Path | None, typer.Option(help="Weights from `juror train` instead of the juror's own.", show_default=False)
+        Path | None,
+        typer.Option(help="Weights in place of the juror's own, such as those of `juror train`.", show_default=False),
     ] = None,
+    option: JurorOptions = [],  # noqa: B006 - typer reads the default
     as_json: Annotated[
         bool, typer.Option("--json", help='One {"file": …, "score": …} line per file, nothing else.')
     ] = False,
 ) -> None:
     """Score photos; higher is better.
 
-    A photo is turned as its EXIF orientation says and reduced to the size that the juror looks at. The pocket juror's
-    scores lie between 0 and 1 and say how much a photo looks like one that nobody manipulated.
+    A photo is turned as its EXIF orientation says and reduced to the size
+    that the juror looks at. The pocket juror's scores lie between 0 and 1
+    and say how much a photo looks like one that nobody manipulated.
+
+    Example: rl-aesthetics juror score --json holiday.jpg party.jpg
     """
     from rich.console import Console
     from rich.table import Table
@@ -56,7 +72,7 @@ def score(
     from rl_aesthetics.scoring import reduce_image
     from rl_aesthetics.sources import read_photo
 
-    scorer = load_juror(juror, **({} if weights is None else {"weights": weights}))
+    scorer = load_juror(juror, **key_values("--option", option) | ({} if weights is None else {"weights": weights}))
     # All files are read before anything is printed, so that a broken one leaves no half answer.
     scores = scorer.score([reduce_image(read_photo(file), scorer.size)[..., ::-1] for file in files])
     if as_json:
@@ -90,10 +106,14 @@ def train(
 ) -> None:
     """Train a pocket juror on your own photos and measure it on photos it never saw.
 
-    It learns to put a photo above its own edits and degradations; nobody has to rate anything. The defaults are the
-    recipe of the packaged juror: about half an hour, on one core of a busy machine. It writes pocket.onnx,
-    pocket.safetensors, pocket.json and the model card pocket.md at the end; an interrupted run changes nothing. Use
-    the result with `juror score --weights OUTPUT/pocket.onnx`.
+    It learns to put a photo above its own edits and degradations; nobody
+    has to rate anything. The defaults are the recipe of the packaged juror:
+    about half an hour, on one core of a busy machine. It writes pocket.onnx,
+    pocket.safetensors, pocket.json and the model card pocket.md at the end;
+    an interrupted run changes nothing.
+
+    Try the result with `juror score --weights OUTPUT/pocket.onnx`, train on
+    it with `train juror.options.weights=OUTPUT/pocket.onnx`.
     """
     import torch
     from rich.console import Console

@@ -3,11 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
+from typing import Annotated, Any
 
+import typer
 import yaml
 
 from rl_aesthetics.errors import UserError
+
+JurorName = Annotated[str, typer.Option(help="Which juror, see `juror list`.")]
+JurorOptions = Annotated[
+    list[str],
+    typer.Option("--option", metavar="KEY=VALUE", help="An option of the juror, such as threads=2; repeatable."),
+]
 
 
 def key_values(flag: str, given: Iterable[str]) -> dict[str, Any]:

@@ -4,19 +4,18 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from rl_aesthetics.cli.juror import app
-from rl_aesthetics.cli.options import key_values
+from rl_aesthetics.cli.options import JurorName, JurorOptions, key_values
 from rl_aesthetics.errors import UserError
 
-JurorName = Annotated[str, typer.Option(help="Which juror, see `juror list`.")]
-JurorOptions = Annotated[
-    list[str],
-    typer.Option("--option", metavar="KEY=VALUE", help="An option of the juror, such as threads=2; repeatable."),
-]
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from juror_service.bench import Bench, Speed
 
 
 def _token(file: Path | None) -> str | None:
@@ -64,8 +63,10 @@ def serve(
 ) -> None:
     """Score images over HTTP: POST /v1/score, /v1/score/ndarray and /v1/score/batch.
 
-    Try it in a browser at /docs. /livez, /readyz and /health say how it is, /metrics is for Prometheus. Ctrl-C or
-    SIGTERM finishes what was accepted and ends it.
+    Try it in a browser at /docs. /livez, /readyz and /health say how it is,
+    /metrics is for Prometheus. Ctrl-C or SIGTERM finishes what was accepted
+    and ends it. Trainings use it with juror.name=remote and
+    juror.options.url=http://HOST:PORT.
     """
     from juror_service.app import ServiceSettings
     from juror_service.jurors import load_juror
@@ -96,17 +97,26 @@ def bench(
     juror: JurorName = "pocket",
     option: JurorOptions = [],  # noqa: B006 - typer reads the default
     batches: Annotated[str, typer.Option(help="Batch sizes to measure.")] = "1,8,32,128",
+    devices: Annotated[
+        str | None,
+        typer.Option(help="PyTorch devices to compare, such as cpu,cuda:0; the juror's choice if left out."),
+    ] = None,
     seconds: Annotated[float, typer.Option(min=0.1, help="How long to measure each.")] = 2.0,
-    as_json: Annotated[bool, typer.Option("--json", help="One JSON line per batch size, nothing else.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON line per measurement, nothing else.")] = False,
 ) -> None:
-    """Measure how many images a juror scores a second, by batch size, on this machine."""
+    """Measure how many images a juror scores a second, by batch size and device, and the share of the device's peak.
+
+    The peak of a GPU is its data sheet's; that of a CPU is what matrix
+    products reach just before, in as many threads. The published
+    architectures can be measured without their weights: --juror laion
+    --option weights=random.
+    """
     import dataclasses
     import json
 
     from rich.console import Console
-    from rich.table import Table
 
-    from juror_service.bench import measure
+    from juror_service.bench import Bench
     from juror_service.jurors import load_juror
 
     try:
@@ -115,19 +125,38 @@ def bench(
         sizes = []
     if not sizes or min(sizes) < 1:
         raise UserError(f"--batches {batches!r} are no batch sizes; write for example 1,8,32")
-    scorer = load_juror(juror, **key_values("--option", option))
-    speeds = measure(scorer, sizes, seconds)
-    device = str(getattr(scorer, "device", "cpu"))
-    if as_json:
-        for speed in speeds:
-            typer.echo(json.dumps({"juror": scorer.fingerprint, "device": device, **dataclasses.asdict(speed)}))
-        return
-    table = Table(title=f"{scorer.fingerprint} on {device}", box=None, pad_edge=False, title_justify="left")
+    options = key_values("--option", option)
+    chosen = [{}] if devices is None else [{"device": device.strip()} for device in devices.split(",")]
+    benches = [Bench(load_juror(juror, **options, **device)) for device in chosen]  # mistakes come before measurements
+    for bench in benches:
+        speeds = [bench.measure(size, seconds) for size in sizes]
+        if as_json:
+            facts = {"juror": bench.scorer.fingerprint, "device": bench.device, "threads": bench.threads}
+            if bench.flops_per_image:
+                facts |= {"flops_per_image": bench.flops_per_image, "peak": dataclasses.asdict(bench.peak)}
+            for speed in speeds:
+                typer.echo(json.dumps(facts | dataclasses.asdict(speed)))
+        else:
+            _show(bench, speeds, Console(highlight=False, soft_wrap=True))
+
+
+def _show(bench: Bench, speeds: list[Speed], console: Console) -> None:
+    from rich.table import Table
+
+    threads = f", {bench.threads} thread{'s' * (bench.threads > 1)}" if bench.threads else ""
+    console.print(f"{bench.scorer.fingerprint} on {bench.device}{threads}", markup=False)
+    if bench.flops_per_image:
+        console.print(
+            f"{_with_unit(bench.flops_per_image)}FLOP an image; peak {_with_unit(bench.peak.flops_per_s)}FLOP/s "
+            f"({bench.peak.source})",
+            markup=False,
+        )
+    table = Table(box=None, pad_edge=False)
     for column in ("batch", "images/s", "ms p50", "ms p95", "of peak"):
         table.add_column(column, justify="right")
     for speed in speeds:
         digits = 0 if speed.images_per_s >= 10 else 2
-        share = "unknown" if speed.share_of_peak is None else f"{speed.share_of_peak:.0%}"
+        share = "unknown" if speed.share_of_peak is None else f"{speed.share_of_peak:.1%}"
         table.add_row(
             str(speed.batch),
             f"{speed.images_per_s:,.{digits}f}",
@@ -135,4 +164,12 @@ def bench(
             f"{speed.ms_p95:.2f}",
             share,
         )
-    Console().print(table)
+    console.print(table)
+
+
+def _with_unit(number: float) -> str:
+    """`26542336` as `26.5 M`."""
+    for factor, unit in ((1e12, "T"), (1e9, "G"), (1e6, "M")):
+        if number >= factor:
+            return f"{number / factor:,.3g} {unit}"
+    return f"{number:,.0f} "

@@ -86,7 +86,7 @@ def test_an_unknown_juror_is_one_line_and_code_2(files):
 
 def test_list_shows_name_licence_size_and_weights():
     out = run("list").stdout
-    for shown in ("pocket (default)", "Apache-2.0", "64×64", "MB", "pocket.onnx"):
+    for shown in ("pocket (default)", "Apache-2.0", "64×64", " MB", " GB", "pocket.onnx"):
         assert shown in out
 
 

@@ -3,8 +3,10 @@
 import json
 
 import pytest
+from tiny_releases import write_release
 from typer.testing import CliRunner
 
+from juror_service.jurors.laion import RELEASES
 from rl_aesthetics.cli import serve
 from rl_aesthetics.errors import UserError
 
@@ -27,6 +29,7 @@ def run(*arguments):
         ([*SERVE, "--max-queue", "10"], "the queue holds 10"),
         ([*BENCH, "--batches", "eight"], "no batch sizes"),
         ([*BENCH, "--batches", "0"], "no batch sizes"),
+        ([*BENCH, "--devices", "cuda:0"], "no option 'device'"),
     ],
 )
 def test_a_mistake_is_one_clear_line(monkeypatch, arguments, match):
@@ -48,4 +51,15 @@ def test_bench_prints_a_row_for_each_batch_size():
     assert [row["batch"] for row in rows] == [1, 4]
     assert all(row["images_per_s"] > 0 and row["ms_p95"] >= row["ms_p50"] > 0 for row in rows)
     table = run(*BENCH, "--batches", "2").output
-    assert "images/s" in table
+    for shown in ("pocket:", "on cpu", "FLOP an image", "matrix product", "images/s", "of peak", "%"):
+        assert shown in table
+
+
+def test_bench_compares_devices_of_a_juror_that_can_choose(tmp_path):
+    write_release(tmp_path, RELEASES["mlp"])
+    tiny = ("--juror", "laion", "--option", f"weights={tmp_path}", "--batches", "1", "--json", "--devices")
+    rows = [json.loads(line) for line in run(*BENCH, *tiny, "cpu,cpu:0").output.splitlines()]
+    assert [row["device"] for row in rows] == ["cpu", "cpu:0"]
+    result = run(*BENCH, *tiny, "cpu,nowhere:0")
+    assert "cannot run on device 'nowhere:0'" in str(result.exception)
+    assert not result.output  # mistakes are told before anything is measured
