@@ -10,6 +10,7 @@ from collections.abc import Iterator
 
 import ray
 
+from ray_cluster.topology import Node, one_machine
 from rl_aesthetics.errors import UserError
 
 _CHATTY = {  # what they say below these levels is for developers of Ray, nothing that a user could act on
@@ -54,6 +55,30 @@ def ray_session(address: str | None = None, num_cpus: int | None = None, dashboa
     finally:
         if ours:
             ray.shutdown()
+
+
+def cluster_nodes() -> list[Node]:
+    """The machines of the cluster as they are now, this one first."""
+    here = ray.get_runtime_context().get_node_id()
+    alive = [node for node in ray.nodes() if node["Alive"]]
+    alive.sort(key=lambda node: (node["NodeID"] != here, node["NodeManagerHostname"], node["NodeID"]))
+    names = [node["NodeManagerHostname"] for node in alive]
+    return [
+        Node(
+            name if names.count(name) == 1 else f"{name}#{names[:k].count(name) + 1}",
+            node["Resources"].get("CPU", 0.0),
+            node["Resources"].get("GPU", 0.0),
+            here=node["NodeID"] == here,
+        )
+        for k, (name, node) in enumerate(zip(names, alive, strict=True))
+    ]
+
+
+def local_nodes(num_cpus: int | None = None) -> list[Node]:
+    """The cluster that `ray_session` would start on this machine."""
+    import torch
+
+    return one_machine(num_cpus or max(2, os.cpu_count() or 1), torch.cuda.device_count())
 
 
 def _join(address: str) -> None:
