@@ -26,7 +26,7 @@ from ray_cluster.fit_values import fit_values
 from ray_cluster.interruption import Interruption
 from ray_cluster.juror_actor import start_jurors
 from ray_cluster.output import METRICS_FILE, prepare, write_lines
-from ray_cluster.session import ray_session
+from ray_cluster.session import cluster_nodes, ray_session
 from ray_cluster.topology import plan
 from ray_cluster.tracking import Tracker, remember_run
 from ray_cluster.training_state import restore
@@ -128,6 +128,7 @@ class Training:
         if resume is not None:
             self._find_checkpoint(resume)
         self.output = prepare(config.output, self.store, overwrite, resume is not None, self.resumed is not None)
+        self.announce: Callable[[str], None] = lambda text: None
         self.history: list[dict[str, float]] = []
         self.best: tuple[float, ...] | None = None
         self.best_metrics: dict[str, float] = {}
@@ -172,8 +173,8 @@ class Training:
 
     def _run(self) -> TrainReport:
         config, started = self.config, time.monotonic()
-        resources = ray.cluster_resources()
-        self.topology = plan(config, resources.get("CPU", 0), resources.get("GPU", 0))
+        self.topology = plan(config, cluster_nodes())
+        self.announce(self.topology.table())
         scorer = start_jurors(
             config.juror.name,
             config.juror.options,
