@@ -14,7 +14,7 @@ from ray.rllib.core import DEFAULT_MODULE_ID
 from ray_cluster.algorithm import build_algorithm
 from ray_cluster.juror_actor import start_jurors
 from ray_cluster.replay import ReplayRenderer
-from ray_cluster.topology import plan
+from ray_cluster.topology import one_machine, plan
 from ray_cluster.train import task_of
 from ray_cluster.validation import ValidationWorker
 from rl_aesthetics.agent import AgentDescription, DQNAgent
@@ -88,7 +88,7 @@ def scenes(first, count):
 def started(dataset, make, workers, *overrides, juror=None):
     config = load_config(None, [*SHARES, f"ray.num_rollout_workers={workers}", *overrides])
     task = task_of(config)
-    return build_algorithm(config, dataset, juror or start_jurors(make, num_cpus=0.1), task, plan(config, 2, 0))
+    return build_algorithm(config, dataset, juror or start_jurors(make, num_cpus=0.1), task, plan(config, one_machine(2)))
 
 
 @pytest.fixture(scope="module")
