@@ -11,7 +11,7 @@ from setting import Policy, Setting
 from ray_cluster.algorithm import build_algorithm
 from ray_cluster.fit_values import fit_values
 from ray_cluster.juror_actor import start_jurors
-from ray_cluster.topology import plan
+from ray_cluster.topology import one_machine, plan
 from rl_aesthetics.agent import AgentDescription, DQNAgent
 from rl_aesthetics.config import Config
 from rl_aesthetics.episodes import agent_policy
@@ -28,7 +28,7 @@ class ThisProject:
     def __init__(self, setting: Setting, config: Config, budget_s: float | None = None):
         config = fit_values(config, setting.task)
         self.config, self.budget_s, self.elapsed_s = config, budget_s, 0.0
-        topology = plan(config, setting.cores, 0)
+        topology = plan(config, one_machine(setting.cores))
         self.threads = topology.learner_threads
         self.scorer = start_jurors(
             config.juror.name, config.juror.options, replicas=topology.jurors, num_cpus=topology.cpus_per_juror
