@@ -47,7 +47,7 @@ def train(
             "the start; or from the checkpoint at PATH.",
         ),
     ] = None,
-    dry_run: Annotated[bool, typer.Option(help="Print the effective configuration and stop.")] = False,
+    dry_run: Annotated[bool, typer.Option(help="Print the effective configuration and who would run where, and stop.")] = False,
 ) -> None:
     """Train an agent on a dataset that `generate` wrote.
 
@@ -63,6 +63,7 @@ def train(
         settings = load_config(config, [*(overrides or ()), *_ask(settings)])
     if dry_run:
         _show(settings)
+        _show_plan(settings)
         return
     run_training(settings, overwrite, resume)
 
@@ -77,7 +78,7 @@ def run_training(settings: Config, overwrite: bool, resume: str | None = None):
     _show(settings)
     epochs = settings.rl_training.training.num_epochs
     with EpochProgress(console, epochs, settings.learner.max_minutes) as progress:
-        training.report = progress
+        training.report, training.announce = progress, console.print
         report = training.run()
     best = report.metrics
     console.print(
@@ -92,6 +93,19 @@ def run_training(settings: Config, overwrite: bool, resume: str | None = None):
 
 def _show(settings: Config) -> None:
     console.print(Syntax(to_yaml(settings), "yaml", background_color="default"))
+
+
+def _show_plan(settings: Config) -> None:
+    """Who would run where, on the cluster to join or on this machine, where nothing is started for it."""
+    from ray_cluster.session import cluster_nodes, joins_a_cluster, local_nodes, ray_session
+    from ray_cluster.topology import plan
+
+    if joins_a_cluster(settings.ray.address):
+        with ray_session(settings.ray.address):
+            nodes = cluster_nodes()
+    else:
+        nodes = local_nodes(settings.ray.num_cpus)
+    console.print(plan(settings, nodes).table())
 
 
 def _ask(settings: Config) -> list[str]:
