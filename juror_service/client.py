@@ -14,7 +14,8 @@ import io
 import os
 import random
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -106,6 +107,13 @@ def _retry_after(response: httpx.Response) -> float:
         return max(0.0, float(response.headers.get("retry-after", "0")))
     except ValueError:  # a date: the service never sends one, a proxy may
         return 1.0
+
+
+def _successful(response: httpx.Response) -> httpx.Response:
+    """The answer itself, if it is a success; else its typed error is raised."""
+    if response.is_success:
+        return response
+    raise _failure(response)
 
 
 def _failure(response: httpx.Response) -> ScoringError:
@@ -214,6 +222,15 @@ class _Client:
         }
         self._info: RemoteJurorInfo | None = None
 
+    @contextmanager
+    def _typed_errors(self) -> Iterator[None]:
+        try:
+            yield
+        except (httpx.TimeoutException, asyncio.TimeoutError) as error:
+            raise DeadlineExceeded(f"{self.url}: no answer within {self.timeout_s:g} s") from error
+        except httpx.HTTPError as error:
+            raise Unreachable(f"{self.url}: {error}") from error
+
     def _timed(self, request: dict[str, Any], seconds: float) -> dict[str, Any]:
         # The service takes no less than 0.1 s; our own patience ends when it ends.
         headers = {**request.get("headers", {}), "x-timeout-seconds": f"{max(0.1, seconds):.3f}"}
@@ -267,16 +284,10 @@ class JurorClient(_Client):
     def _send(self, request: dict[str, Any]) -> httpx.Response:
         call = _Call(self.timeout_s, self.max_retries)
         while True:
-            try:
+            with self._typed_errors():
                 response = self._http.request(**self._timed(request, call.remaining()))
-            except httpx.TimeoutException as error:
-                raise DeadlineExceeded(f"{self.url}: no answer within {self.timeout_s:g} s") from error
-            except httpx.HTTPError as error:
-                raise Unreachable(f"{self.url}: {error}") from error
-            if response.is_success:
-                return response
             if (pause := call.pause_before_retry(response)) is None:
-                raise _failure(response)
+                return _successful(response)
             time.sleep(pause)
 
 
@@ -316,14 +327,8 @@ class AsyncJurorClient(_Client):
         call = _Call(self.timeout_s, self.max_retries)
         while True:
             seconds = call.remaining()
-            try:
+            with self._typed_errors():
                 response = await asyncio.wait_for(self._http.request(**self._timed(request, seconds)), seconds)
-            except (httpx.TimeoutException, asyncio.TimeoutError) as error:
-                raise DeadlineExceeded(f"{self.url}: no answer within {self.timeout_s:g} s") from error
-            except httpx.HTTPError as error:
-                raise Unreachable(f"{self.url}: {error}") from error
-            if response.is_success:
-                return response
             if (pause := call.pause_before_retry(response)) is None:
-                raise _failure(response)
+                return _successful(response)
             await asyncio.sleep(pause)

@@ -4,6 +4,7 @@ import asyncio
 import pickle
 import socket
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import httpx
 import numpy as np
@@ -55,7 +56,8 @@ def answering(*responses):
 
     def handle(request):
         seen.append(request)
-        return left.pop(0) if len(left) > 1 else left[0]
+        answer = left.pop(0) if len(left) > 1 else left[0]
+        return httpx.Response(answer.status_code, headers=answer.headers, content=answer.content)
 
     return httpx.MockTransport(handle), seen
 
@@ -74,6 +76,44 @@ def test_only_429_and_503_are_repeated_and_only_a_few_times(status, kind, calls)
         with pytest.raises(kind, match="no"):
             client.score(some_images(1))
     assert len(seen) == 1 + calls
+
+    async def main():
+        async with AsyncJurorClient("http://juror", transport=transport, max_retries=3) as client:
+            await client.describe()
+            with pytest.raises(kind, match="no"):
+                await client.score(some_images(1))
+
+    transport, seen = answering(INFO, httpx.Response(status, json={"error": "x", "detail": "no"}))
+    asyncio.run(main())
+    assert len(seen) == 1 + calls
+
+
+def test_a_broken_connection_is_not_repeated():
+    seen = []
+
+    def breaks(request):
+        seen.append(request)
+        raise httpx.ReadError("connection reset by peer")
+
+    with JurorClient("http://juror", transport=httpx.MockTransport(breaks)) as client, pytest.raises(Unreachable):
+        client.describe()
+    assert len(seen) == 1
+
+
+def test_connections_are_kept_and_shared_by_threads():
+    used = set()
+    with running(GatedJuror, ServiceSettings(cache_images=0)) as url, JurorClient(url, connections=2) as client:
+        original = client._http._transport.handle_request
+
+        def handle(request):
+            response = original(request)
+            used.add(response.extensions["network_stream"].get_extra_info("client_addr"))
+            return response
+
+        client._http._transport.handle_request = handle
+        with ThreadPoolExecutor(6) as threads:
+            list(threads.map(lambda seed: client.score(some_images(1, seed)), range(30)))
+    assert 1 <= len(used) <= 2
 
 
 def test_a_retry_never_comes_sooner_than_asked_nor_after_the_deadline():
