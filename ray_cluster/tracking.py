@@ -130,6 +130,17 @@ class Tracker:
         """
         self._append("artifact", path=self._spool.keep(Path(path)), artifact_path=artifact_path)
 
+    def run_id(self, patience_s: float) -> str | None:
+        """MLflow's id of this run, as soon as MLflow has heard of it; None if it has not within `patience_s`."""
+        until = time.monotonic() + patience_s
+        while True:
+            for line in self._spool.lines():
+                if line.content.get("note") == "sent" and line.content["key"] == self.key:
+                    return line.content["run_id"]
+            if time.monotonic() > until:
+                return None
+            time.sleep(0.1)
+
     def finish(self, status: str = "FINISHED") -> bool:
         """End the run and wait a bounded time for MLflow to take what is left; a second call does nothing more.
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -24,7 +24,7 @@ from ray_cluster.checkpoint import CheckpointStore, open_checkpoint
 from ray_cluster.epochs import EpochLoop
 from ray_cluster.fit_values import fit_values
 from ray_cluster.interruption import Interruption
-from ray_cluster.juror_actor import start_jurors
+from ray_cluster.juror_actor import ActorScorer, start_jurors
 from ray_cluster.output import METRICS_FILE, prepare, write_lines
 from ray_cluster.session import cluster_nodes, ray_session
 from ray_cluster.topology import plan
@@ -84,6 +84,8 @@ class Training:
     Args:
         report: called with the metrics of each epoch.
         overwrite: replace what an earlier training left in the output folder.
+        scorer: jurors that others share, to be left alone at the end; None starts some.
+        tags: of the run in MLflow.
         resume: "auto" goes on from the newest whole checkpoint of this configuration's storage, and begins anew if
             there is none; a path or URI names a checkpoint, or a folder of them, to go on from.
 
@@ -97,8 +99,10 @@ class Training:
         report: Report = lambda metrics: None,
         overwrite: bool = False,
         resume: str | None = None,
+        scorer: ActorScorer | None = None,
+        tags: Mapping[str, str] | None = None,
     ):
-        self.config, self.report = config, report
+        self.config, self.report, self.scorer, self.tags = config, report, scorer, dict(tags or {})
         if config.dataset is None:
             raise UserError("no dataset: add dataset=DIR, a folder that `rl-aesthetics generate` wrote")
         root = config.dataset.resolve()  # workers of a cluster have other working directories
@@ -175,7 +179,7 @@ class Training:
         config, started = self.config, time.monotonic()
         self.topology = plan(config, cluster_nodes())
         self.announce(self.topology.table())
-        scorer = start_jurors(
+        scorer = self.scorer or start_jurors(
             config.juror.name,
             config.juror.options,
             replicas=self.topology.jurors,
@@ -201,7 +205,7 @@ class Training:
         before = self._check_checkpoint()
         with contextlib.ExitStack() as stack:
             tracker = stack.enter_context(
-                Tracker(config.mlflow, config, spool=self.output, key=before and before["mlflow_key"])
+                Tracker(config.mlflow, config, spool=self.output, tags=self.tags, key=before and before["mlflow_key"])
             )
             remember_run(tracker, self.output, "KILLED")  # until it has come to its end
             tracker.set_tags({"dataset": self.dataset.fingerprint, "juror": scorer.fingerprint})
@@ -233,7 +237,7 @@ class Training:
                     self._log_best(tracker)
                 epochs.save_scores()
                 ray.kill(self.validator)
-                for actor in scorer.actors:
+                for actor in scorer.actors if self.scorer is None else ():
                     ray.kill(actor)
             remember_run(tracker, self.output, "FINISHED")
         return TrainReport(

@@ -23,7 +23,7 @@ app = typer.Typer(
 
 def _register() -> None:
     # Each adds its commands when it is imported.
-    from rl_aesthetics.cli import agent, data, demo, distil, juror, serve, studio, tracking, training  # noqa: F401
+    from rl_aesthetics.cli import agent, data, demo, distil, juror, serve, studio, sweep, tracking, training  # noqa: F401
 
     app.add_typer(juror.app, name="juror")
 
