@@ -8,18 +8,13 @@ from typing import Annotated
 import typer
 
 from rl_aesthetics.cli.juror import app
-from rl_aesthetics.cli.options import key_values
+from rl_aesthetics.cli.options import HeldOut, PhotoFolder, Seed, Threads, key_values
 
 
 @app.command()
 def distil(
     teacher: Annotated[str, typer.Option(help="The juror to learn from, see `juror list`.", show_default=False)],
-    photos: Annotated[
-        Path,
-        typer.Option(
-            help="Folder of photos, searched with its subfolders. A few hundred at least.", show_default=False
-        ),
-    ],
+    photos: PhotoFolder,
     output: Annotated[
         Path, typer.Option(help="Folder for the teacher's scores, the weights and the model card.", show_default=False)
     ],
@@ -33,11 +28,9 @@ def distil(
         int,
         typer.Option(help="Images made from each crop by edits and degradations, at most 31."),
     ] = 15,
-    held_out: Annotated[float, typer.Option(help="Share of the photos kept for measuring, never trained on.")] = 0.2,
-    seed: Annotated[int, typer.Option(help="Seed of everything random, the choice of held-out photos included.")] = 0,
-    threads: Annotated[
-        int | None, typer.Option(help="CPU threads; all that this process may use if left out.", show_default=False)
-    ] = None,
+    held_out: HeldOut = 0.2,
+    seed: Seed = 0,
+    threads: Threads = None,
 ) -> None:
     """Train a quick student on a slow juror's scores of your photos and of edits of them.
 

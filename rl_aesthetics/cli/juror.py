@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from rl_aesthetics.cli.options import JurorName, JurorOptions, key_values
+from rl_aesthetics.cli.options import HeldOut, JurorName, JurorOptions, PhotoFolder, Seed, Threads, key_values
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -89,20 +89,13 @@ def score(
 
 @app.command()
 def train(
-    photos: Annotated[
-        Path,
-        typer.Option(
-            help="Folder of photos, searched with its subfolders. A few hundred at least.", show_default=False
-        ),
-    ],
+    photos: PhotoFolder,
     output: Annotated[Path, typer.Option(help="Folder for the weights and the model card.", show_default=False)],
     steps: Annotated[int, typer.Option(help="Optimiser steps.")] = 5500,
     originals: Annotated[int, typer.Option(help="Photos a step.")] = 32,
-    held_out: Annotated[float, typer.Option(help="Share of the photos kept for measuring, never trained on.")] = 0.2,
-    seed: Annotated[int, typer.Option(help="Seed of everything random, the choice of held-out photos included.")] = 0,
-    threads: Annotated[
-        int | None, typer.Option(help="CPU threads; all that this process may use if left out.", show_default=False)
-    ] = None,
+    held_out: HeldOut = 0.2,
+    seed: Seed = 0,
+    threads: Threads = None,
 ) -> None:
     """Train a pocket juror on your own photos and measure it on photos it never saw.
 

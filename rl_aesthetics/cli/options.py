@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -14,6 +15,16 @@ JurorName = Annotated[str, typer.Option(help="Which juror, see `juror list`.")]
 JurorOptions = Annotated[
     list[str],
     typer.Option("--option", metavar="KEY=VALUE", help="An option of the juror, such as threads=2; repeatable."),
+]
+
+PhotoFolder = Annotated[
+    Path,
+    typer.Option(help="Folder of photos, searched with its subfolders. A few hundred at least.", show_default=False),
+]
+HeldOut = Annotated[float, typer.Option(help="Share of the photos kept for measuring, never trained on.")]
+Seed = Annotated[int, typer.Option(help="Seed of everything random, the choice of held-out photos included.")]
+Threads = Annotated[
+    int | None, typer.Option(help="CPU threads; all that this process may use if left out.", show_default=False)
 ]
 
 

@@ -150,7 +150,7 @@ def test_a_file_in_the_place_of_the_folder_goes_without(dataset, caplog):
     assert "not kept" in caplog.text
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.data())
 def test_whatever_happens_to_the_bytes_the_scores_are_right_or_refused(tmp_path, data):
     rows, path = scored(range(20)), tmp_path / "c.npz"
