@@ -57,6 +57,11 @@ def ray_session(address: str | None = None, num_cpus: int | None = None, dashboa
             ray.shutdown()
 
 
+def joins_a_cluster(address: str | None = None) -> bool:
+    """Whether `ray_session` would join a cluster, or use one that is joined already, rather than start one here."""
+    return ray.is_initialized() or bool(address or os.environ.get("RAY_ADDRESS"))
+
+
 def cluster_nodes() -> list[Node]:
     """The machines of the cluster as they are now, this one first."""
     here = ray.get_runtime_context().get_node_id()
