@@ -47,7 +47,9 @@ def train(
             "the start; or from the checkpoint at PATH.",
         ),
     ] = None,
-    dry_run: Annotated[bool, typer.Option(help="Print the effective configuration and who would run where, and stop.")] = False,
+    dry_run: Annotated[
+        bool, typer.Option(help="Print the effective configuration and who would run where, and stop.")
+    ] = False,
 ) -> None:
     """Train an agent on a dataset that `generate` wrote.
 
