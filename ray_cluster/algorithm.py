@@ -59,9 +59,14 @@ def build_algorithm(
             num_cpus_per_env_runner=topology.cpus_per_rollout_worker,
             rollout_fragment_length=config.ray.rollout_fragment_length,
         )
-        .fault_tolerance(restart_failed_env_runners=True)
+        .fault_tolerance(
+            restart_failed_env_runners=True,
+            # A worker that does not answer is asked again in a second; until then nothing waits for it.
+            env_runner_health_probe_timeout_s=0.25,
+        )
         .learners(
-            num_learners=0,
+            num_learners=topology.num_learners,
+            num_cpus_per_learner=topology.cpus_per_learner if topology.num_learners else "auto",
             num_gpus_per_learner=topology.gpus_learner,
             learner_class=QLearner,
             learner_config_dict={
