@@ -290,6 +290,8 @@ class Config(Section):
                 f"curriculum: start_depth ({depths[0]}) must not exceed max_depth ({depths[1]}), nor that the "
                 f"max_steps_per_episode ({training.max_steps_per_episode})"
             )
+        if training.batch_size % max(1, self.ray.num_learners):
+            raise ValueError("rl_training.training.batch_size must be a multiple of ray.num_learners, which share it")
         # A worker sends a fragment of every episode at once, and those that it ends may have begun in earlier ones.
         fragment = training.dataloader_batch_size * (self.ray.rollout_fragment_length + training.max_steps_per_episode)
         needed = max(training.batch_size, learner.learning_starts, fragment)
