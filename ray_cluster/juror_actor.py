@@ -213,6 +213,13 @@ class ActorScorer:
         chunks = [images_BHWC[i : i + self.MAX_IMAGES] for i in range(0, len(images_BHWC), self.MAX_IMAGES)]
         return np.concatenate([self._score_chunk(chunk, deadline) for chunk in chunks])
 
+    def extend(self, more: ActorScorer) -> None:
+        """Ask its replicas, too; copies that were pickled before do not know of them."""
+        with self._lock:
+            self.actors += more.actors
+            self._under_way += [0] * len(more.actors)
+            self._reported += [(0, 0.0)] * len(more.actors)
+
     def stats(self) -> list[dict[str, float]]:
         """`JurorActor.stats` of every replica."""
         return ray.get([actor.stats.remote() for actor in self.actors], timeout=self.timeout_s)
@@ -341,9 +348,9 @@ def start_jurors(
     name = juror if isinstance(juror, str) else getattr(juror, "__name__", type(juror).__name__)
     run = secrets.token_hex(2)  # actor names are unique in a Ray namespace, and jobs may share one
     actors = [
-        JurorActor.options(name=f"juror-{name}-{i}-{run}", num_cpus=num_cpus, num_gpus=num_gpus).remote(
-            juror, options, batching, cache_images, label=f"juror {name} #{i}"
-        )
+        JurorActor.options(
+            name=f"juror-{name}-{i}-{run}", num_cpus=num_cpus, num_gpus=num_gpus, scheduling_strategy="SPREAD"
+        ).remote(juror, options, batching, cache_images, label=f"juror {name} #{i}")
         for i in range(replicas)
     ]
     try:
