@@ -189,7 +189,7 @@ class ActorLearnerDQN(DQN):
             if due:
                 self._learn(min(due, self.settings.learner.updates_per_call))
             if arrived and self.trained:
-                self._send_weights()
+                self.send_weights()
 
     def _take_turns(self) -> None:
         """Every worker samples once, then all updates that are due are made: nothing depends on who is quicker."""
@@ -198,7 +198,7 @@ class ActorLearnerDQN(DQN):
         while due := self._updates_due():
             self._learn(min(due, self.settings.learner.updates_per_call))
         if self.trained:
-            self._send_weights()
+            self.send_weights()
 
     def settle(self, seconds: float) -> bool:
         """Take what runners have under way and ask for nothing more; whether all of it came within `seconds`."""
@@ -296,7 +296,7 @@ class ActorLearnerDQN(DQN):
             module.sync_target_network()
 
         self.learner_group.foreach_learner(apply)
-        self._send_weights()
+        self.send_weights()
 
     def take_losses(self) -> list[float]:
         """The losses of the updates since the last call."""
@@ -307,7 +307,8 @@ class ActorLearnerDQN(DQN):
         """What the first learner answered: all hold the same weights."""
         return next(iter(results)).get()
 
-    def _send_weights(self) -> None:
+    def send_weights(self) -> None:
+        """Let the runners act by the online network as it is now, without waiting for them."""
         self.env_runner_group.sync_weights(
             from_worker_or_learner_group=self.learner_group, policies=[DEFAULT_MODULE_ID], inference_only=True
         )
