@@ -16,13 +16,13 @@ from ray.exceptions import RayActorError, RayTaskError
 
 from ray_cluster.interruption import Interruption
 from ray_cluster.juror_actor import ActorScorer
+from ray_cluster.metrics import MetricsExporter
 from ray_cluster.output import AGENT_CHECKPOINTS, METRICS_FILE, Records, append_line
 from ray_cluster.tracking import Tracker
 from ray_cluster.training_state import capture
 from rl_aesthetics.agent import AGENT_FILE, AgentDescription, DQNAgent
 from rl_aesthetics.curriculum import PRESENT_DEPTH, DepthRule
 from rl_aesthetics.errors import ScoringError
-from rl_aesthetics.transforms import algebra
 
 if TYPE_CHECKING:
     from ray_cluster.train import Training
@@ -39,6 +39,7 @@ class EpochLoop:
     Args:
         training: built, and either new or restored.
         interruption: asked between training steps whether to stop; then a checkpoint is written and the signal raised.
+        exporter: told of epochs and checkpoints.
         before_epoch: called before each epoch after the first of this process, such as to follow the cluster's size.
     """
 
@@ -49,13 +50,14 @@ class EpochLoop:
         scorer: ActorScorer,
         description: AgentDescription,
         interruption: Interruption,
+        exporter: MetricsExporter,
         before_epoch: Callable[[], None] = lambda: None,
     ):
         self.training, self.tracker, self.scorer, self.description = training, tracker, scorer, description
-        self.interruption, self.before_epoch = interruption, before_epoch
+        self.interruption, self.exporter, self.before_epoch = interruption, exporter, before_epoch
         self.config, self.algorithm, self.records = training.config, training.algorithm, Records()
         self.algorithm.interrupted = interruption
-        deepest = self.config.curriculum.max_depth or int(algebra.DEPTH[training.dataset.start_states()].max())
+        deepest = self.config.curriculum.max_depth or training.deepest
         self.depths = DepthRule(self.config.curriculum, min(deepest, training.task.max_steps))
         self.epoch = 0
         self.failed_validations = self.failed_checkpoints = 0
@@ -235,6 +237,7 @@ class EpochLoop:
                 training.best, training.best_metrics = rank, metrics
                 best = DQNAgent(replace(validated.description, training=metrics), validated.network)
                 self.records.do(lambda: best.save(output / AGENT_FILE))
+        self.exporter.epoch(metrics)
         training.report(metrics)
 
     def _stop_if_asked(self) -> None:
@@ -273,6 +276,7 @@ class EpochLoop:
             )
         else:
             self._checkpoint_steps = self.algorithm.env_steps
+            self.exporter.checkpoint()
         self._checkpoint_at = self.seconds
 
     def restore(self, state: dict[str, Any]) -> None:

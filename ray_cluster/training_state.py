@@ -16,7 +16,8 @@ import numpy as np
 import torch
 from ray.rllib.core import DEFAULT_MODULE_ID
 
-from ray_cluster.learner import ActorLearnerDQN, QLearner
+from ray_cluster.learner import ActorLearnerDQN
+from ray_cluster.q_learner import QLearner
 from ray_cluster.rollout import RolloutWorker
 from rl_aesthetics.errors import UserError
 
@@ -80,7 +81,7 @@ def restore(algorithm: ActorLearnerDQN, parts: dict[str, Any]) -> None:
         setattr(algorithm, name, value)
     algorithm.generator.bit_generator.state = counters["generator"]
     algorithm.finished_episodes = list(counters["episodes"])
-    algorithm._send_weights()
+    algorithm.send_weights()
     group = algorithm.env_runner_group
     indices = set(group.healthy_worker_ids())
     if indices == set(parts["runners"]):

@@ -14,7 +14,7 @@ from rl_aesthetics.rewards import Success
 from rl_aesthetics.scoring import Scorer
 
 
-@ray.remote(num_cpus=VALIDATION_CPUS)
+@ray.remote(num_cpus=VALIDATION_CPUS, max_restarts=-1, max_task_retries=3)  # validating twice does no harm
 class ValidationWorker:
     """Runs the validation split greedily, beside training."""
 
