@@ -70,7 +70,7 @@ def studio(
     if not runs.is_dir() and not agent and not dataset:
         raise UserError(f"there is no folder {runs}: name the one that your runs are in with --runs, or try the demo")
     serve(
-        Library(runs, load_scorer, [name for name in available_jurors() if name != "remote"], agent, dataset),
+        Library(runs, load_scorer, [name for name in available_jurors() if name not in ("remote", "mix")], agent, dataset),
         StudioSettings(
             token=_token(token_file),
             max_body_bytes=int(max_upload_mb * 1e6),
