@@ -21,10 +21,12 @@ import torch
 
 from ray_cluster.algorithm import build_algorithm
 from ray_cluster.checkpoint import CheckpointStore, open_checkpoint
+from ray_cluster.elastic import ClusterFollower
 from ray_cluster.epochs import EpochLoop
 from ray_cluster.fit_values import fit_values
 from ray_cluster.interruption import Interruption
 from ray_cluster.juror_actor import ActorScorer, start_jurors
+from ray_cluster.metrics import MetricsExporter
 from ray_cluster.output import METRICS_FILE, prepare, write_lines
 from ray_cluster.session import cluster_nodes, ray_session
 from ray_cluster.topology import plan
@@ -179,14 +181,7 @@ class Training:
         config, started = self.config, time.monotonic()
         self.topology = plan(config, cluster_nodes())
         self.announce(self.topology.table())
-        scorer = self.scorer or start_jurors(
-            config.juror.name,
-            config.juror.options,
-            replicas=self.topology.jurors,
-            num_cpus=self.topology.cpus_per_juror,
-            num_gpus=self.topology.gpus_per_juror,
-            cache_images=config.juror.pixel_cache_size,
-        )
+        scorer = self.scorer or self.start_jurors(self.topology.jurors)
         if config.juror.save_scores and EditSpace(self.task.actions).reversible:
             self.saved_scores = SavedScores(self.dataset, scorer.fingerprint, config.juror.score_cache_size)
             self.saved_scores.check()
@@ -217,7 +212,9 @@ class Training:
                 self.algorithm.start_from(lambda network: network.load_state_dict(tensors))
             self.validator = ValidationWorker.remote(self.validation_set, scorer, self.task, description)
             interruption = stack.enter_context(Interruption())
-            epochs = EpochLoop(self, tracker, scorer, description, interruption)
+            exporter = MetricsExporter(self.algorithm, lambda: scorer, run=tracker.key[:8])
+            follow = ClusterFollower(self, scorer) if config.ray.elastic and self.scorer is None else lambda: None
+            epochs = EpochLoop(self, tracker, scorer, description, interruption, exporter, follow)
             if before is not None:
                 restore(self.algorithm, self.resumed)
                 self.history, self.best, self.best_metrics = before["history"], before["best"], before["best_metrics"]
@@ -226,6 +223,7 @@ class Training:
                 if before["agent"] is not None:
                     (self.output / AGENT_FILE).write_bytes(before["agent"].tobytes())
                 self.resumed = None  # a replay buffer's worth of memory
+            stack.enter_context(exporter)
             try:
                 epochs.run()
             except (SystemExit, KeyboardInterrupt):
@@ -247,6 +245,18 @@ class Training:
             env_steps=self.algorithm.env_steps,
             seconds=time.monotonic() - started,
             history=self.history,
+        )
+
+    def start_jurors(self, replicas: int) -> ActorScorer:
+        """Start so many juror actors, as the configuration has them."""
+        juror = self.config.juror
+        return start_jurors(
+            juror.name,
+            juror.options,
+            replicas=replicas,
+            num_cpus=juror.num_cpus,
+            num_gpus=juror.num_gpus,
+            cache_images=juror.pixel_cache_size,
         )
 
     def _log_best(self, tracker: Tracker) -> None:
