@@ -1,4 +1,4 @@
-"""A cluster that grows or shrinks while a training runs: more or fewer rollout workers and jurors from the next epoch."""
+"""A cluster that grows or shrinks during a training: more or fewer rollout workers and jurors from the next epoch."""
 
 from __future__ import annotations
 
