@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING
 
 import ray
 
+from ray_cluster.juror_actor import ActorScorer
 from ray_cluster.session import cluster_nodes
 from ray_cluster.topology import Topology, plan
 from rl_aesthetics.errors import UserError
+from rl_aesthetics.scoring import Scorer
 
 if TYPE_CHECKING:
-    from ray_cluster.juror_actor import ActorScorer
     from ray_cluster.train import Training
 
 _log = logging.getLogger(__name__)
@@ -26,7 +27,7 @@ class ClusterFollower:
     passed over by whoever asks. Numbers that the configuration fixes stay as they are.
     """
 
-    def __init__(self, training: Training, scorer: ActorScorer):
+    def __init__(self, training: Training, scorer: Scorer):
         self.training, self.scorer = training, scorer
         self._nodes = cluster_nodes()
 
@@ -45,7 +46,8 @@ class ClusterFollower:
 
     def _follow(self, planned: Topology) -> None:
         training, group = self.training, self.training.algorithm.env_runner_group
-        if training.config.juror.replicas == "auto" and planned.jurors > len(self.scorer.actors):
+        may_grow = training.config.juror.replicas == "auto" and isinstance(self.scorer, ActorScorer)
+        if may_grow and planned.jurors > len(self.scorer.actors):
             self.scorer.extend(training.start_jurors(planned.jurors - len(self.scorer.actors)))
             scorer = self.scorer
             group.foreach_env_runner(  # workers under way are told when they next listen: nobody waits for them here
