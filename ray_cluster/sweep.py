@@ -130,7 +130,7 @@ class Sweep:
             scorer = start_jurors(
                 config.juror.name,
                 config.juror.options,
-                replicas=config.juror.replicas,
+                replicas=_jurors(config),
                 num_cpus=config.juror.num_cpus,
                 num_gpus=config.juror.num_gpus,
                 cache_images=config.juror.pixel_cache_size,
@@ -265,7 +265,7 @@ def share(config: Config, plan: SweepPlan, cpus: float) -> tuple[list[dict[str, 
     """
     workers = 1 if config.ray.num_rollout_workers == "auto" else config.ray.num_rollout_workers
     others = workers * config.ray.cpus_per_rollout_worker + VALIDATION_CPUS
-    left = cpus - config.juror.replicas * config.juror.num_cpus
+    left = cpus - _jurors(config) * config.juror.num_cpus
     learner = plan.cpus_per_learner or min(1.0, max(0.1, left - others))
     if learner + others > left + 1e-9:
         raise UserError(
@@ -284,3 +284,8 @@ def _domain(domain: Domain) -> Any:
         return tune.choice(domain.choice)
     low, high = domain.arguments
     return getattr(tune, domain.kind)(low, high + 1 if "int" in domain.kind else high)
+
+
+def _jurors(config: Config) -> int:
+    """All trials share them, so one does unless a number was asked for."""
+    return 1 if config.juror.replicas == "auto" else config.juror.replicas
