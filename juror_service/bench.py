@@ -7,6 +7,7 @@ processor runs at.
 
 from __future__ import annotations
 
+import itertools
 import json
 import math
 import re
@@ -35,6 +36,9 @@ DATA_SHEETS = {
     "RTX 4090": 165.2e12,
 }
 """Dense bfloat16 FLOP/s with float32 sums, by a part of the card's name; the first that matches counts."""
+
+WARM_UP = 2
+"""Batches before measuring begins; fewer if they take long."""
 
 
 @dataclass(frozen=True)
@@ -72,7 +76,7 @@ class Bench:
     """Measures one loaded juror.
 
     Attributes:
-        device: where it computes, such as `cpu` or `cuda:0`.
+        device: where it computes, such as `cpu`, `cuda:0` or a service's address.
         threads: of the CPU that it uses, None if it does not say or computes elsewhere.
     """
 
@@ -96,16 +100,22 @@ class Bench:
         """Score random images in batches of this size for some seconds."""
         size = self.scorer.size
         images_BHWC = np.random.default_rng(0).integers(0, 256, (batch, size, size, 3), np.uint8)
-        begun = time.perf_counter()
-        for _ in range(3):
-            self.scorer.score(images_BHWC)
-            if time.perf_counter() - begun > seconds:
-                break
         taken: list[float] = []
-        while sum(taken) < seconds or len(taken) < 2:
+        warm = False
+        for number in itertools.count():
+            images_BHWC[:, 0, 0] = (
+                number % 256,
+                number // 256 % 256,
+                number // 65536 % 256,
+            )  # a cache must not know them
             begun = time.perf_counter()
             self.scorer.score(images_BHWC)
             taken.append(time.perf_counter() - begun)
+            if not warm:
+                warm = number == WARM_UP or sum(taken) > seconds
+                taken = [] if warm else taken
+            elif sum(taken) >= seconds and len(taken) >= 2:
+                break
         rate = batch * len(taken) / sum(taken)
         p50, p95 = (1000 * float(np.percentile(taken, q)) for q in (50, 95))
         flops = self.flops_per_image

@@ -18,6 +18,7 @@ class RemoteJuror:
     Attributes:
         size: what the service's juror looks at.
         fingerprint: the service's juror's own, so that scores are comparable however they were had.
+        device: the service's address, where a local juror names what it computes on.
     """
 
     def __init__(self, url: str = "http://localhost:5010", token: str | None = None, timeout_s: float = 30.0):
@@ -34,7 +35,7 @@ class RemoteJuror:
         self._arguments = (url, token, timeout_s)
         if not httpx.URL(url).is_absolute_url:
             raise UserError(f"juror 'remote' needs url=http://HOST:PORT, got {url!r}")
-        self._client = JurorClient(url, token, timeout_s)
+        self._client, self.device = JurorClient(url, token, timeout_s), url
         try:
             info = self._client.describe()
         except ScoringError as error:
