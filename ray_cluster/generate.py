@@ -38,6 +38,7 @@ from rl_aesthetics.scoring import Scorer
 from rl_aesthetics.sources import Photo, PhotoSource, Progress, Skipped, open_source
 from rl_aesthetics.sources.photo import MIN_SIDE
 from rl_aesthetics.staging import StagedFolder
+from rl_aesthetics.tonal_degradation import MODELS, TonalDegradation, tonal_model
 
 
 @dataclass(frozen=True)
@@ -47,8 +48,11 @@ class GenerateSettings:
     Attributes:
         source: `samples`, a dataset id or a folder of photos (`rl_aesthetics.sources.open_source`).
         output: the folder that appears.
-        transformation: `RANDOM` (all reversible edits), one name, or several, by comma or as a list.
-        depth: how many edits a photo is away from its original, 1 to 9.
+        transformation: `RANDOM` (all reversible edits), one name, or several, by comma or as a list; or a degradation
+            model of `tonal_degradation.MODELS`.
+        depth: how many edits a photo is away from its original, 1 to 9; of a degradation model, the most parameters
+            that go wrong at once.
+        difficulty: strengths of a degradation model, see `tonal_degradation.DIFFICULTIES`; the model's own if None.
         max_size: longer side in pixels, at most; photos are never enlarged.
         seed: decides recipes and splits.
         split_ratios: shares of source photos for train, val and test; they sum to 1.
@@ -81,6 +85,7 @@ class GenerateSettings:
     batch_size: int = 16
     overwrite: bool = False
     sha256: str | None = None
+    difficulty: str | None = None
     name: str = ""
     experiment: str = "RL Dataset Generation"
 
@@ -153,12 +158,21 @@ def is_dataset(folder: Path) -> bool:
     return names <= {*SPLITS, SKIPPED} and any((folder / split / ANNOTATIONS).is_file() for split in SPLITS)
 
 
-def _check(settings: GenerateSettings) -> tuple[tuple[str, ...], ...]:
-    sequences = choices(settings.transformation, settings.depth)
+def _sequences(settings: GenerateSettings) -> tuple[tuple[str, ...], ...] | TonalDegradation:
+    name = settings.transformation
+    if isinstance(name, str) and name.lower() in MODELS:
+        return tonal_model(name, settings.depth, settings.difficulty)
+    if settings.difficulty is not None:
+        raise UserError(f"--difficulty is for --transformation {' and '.join(MODELS)}; other edits have one strength")
+    return choices(name, settings.depth)
+
+
+def _check(settings: GenerateSettings) -> tuple[tuple[str, ...], ...] | TonalDegradation:
+    sequences = _sequences(settings)
     ratios = settings.split_ratios
     if len(ratios) != len(SPLITS) or any(not 0 <= ratio <= 1 for ratio in ratios) or abs(sum(ratios) - 1) > 1e-6:
         raise UserError(f"--split-ratios must be three shares that sum to 1, got {','.join(map(str, ratios))}")
-    if settings.copies > len(sequences):
+    if not isinstance(sequences, TonalDegradation) and settings.copies > len(sequences):
         raise UserError(
             f"--copies {settings.copies} asks for more different degradations than there are ({len(sequences)})"
         )
@@ -243,12 +257,13 @@ def _write(writer: DatasetWriter, row: dict[str, Any]) -> None:
             initial_score=float(row["initial_score"]),
             degraded=row["degraded"],
             original=row["original"],
+            strengths=tuple(float(strength) for strength in str(row["strengths"]).split("+") if strength),
         )
     )
 
 
 def _info(settings: GenerateSettings, source: PhotoSource, juror: str) -> dict[str, Any]:
-    transformation = settings.transformation
+    transformation, model = settings.transformation, _sequences(settings)
     return {
         "contributor": "rl-aesthetics",
         "dataset_id": settings.name or f"rl_{source.name}",
@@ -262,6 +277,7 @@ def _info(settings: GenerateSettings, source: PhotoSource, juror: str) -> dict[s
         "split_ratios": list(settings.split_ratios),
         "copies": settings.copies,
         "limit": settings.limit,
+        **({"degradation_model": model.described()} if isinstance(model, TonalDegradation) else {}),
     }
 
 

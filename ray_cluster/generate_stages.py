@@ -11,11 +11,12 @@ from typing import Any
 import cv2
 import numpy as np
 
-from rl_aesthetics.degrade import degrade, draw, is_reversible
+from rl_aesthetics.degrade import degrade, draw, draw_tonal, is_reversible
 from rl_aesthetics.errors import ScoringError
 from rl_aesthetics.scoring import Scorer, reduce_image
 from rl_aesthetics.sources import PhotoError, read_photo
 from rl_aesthetics.sources.photo import prepare_photo
+from rl_aesthetics.tonal_degradation import TonalDegradation
 
 _PNG = (cv2.IMWRITE_PNG_COMPRESSION, 3)  # a third larger than 9 and several times quicker
 
@@ -27,7 +28,7 @@ Block = dict[str, np.ndarray]
 class DegradePhotos:
     """Reads, resizes and degrades a block of photos: one row for each copy, or one row with a reason."""
 
-    sequences: tuple[tuple[str, ...], ...]
+    sequences: tuple[tuple[str, ...], ...] | TonalDegradation
     seed: int
     copies: int
     max_size: int
@@ -57,12 +58,14 @@ class DegradePhotos:
         return prepare_photo(photo, self.max_size, path)
 
     def _degrade(self, index: int, name: str, copy: int, photo: np.ndarray) -> dict[str, Any]:
-        recipe = draw(self.sequences, self.seed, name, copy)
-        degraded = degrade(photo, recipe.sequence)
+        drawn = draw_tonal if isinstance(self.sequences, TonalDegradation) else draw
+        recipe = drawn(self.sequences, self.seed, name, copy)
+        degraded = degrade(photo, recipe.sequence, recipe.strengths)
         return self._row(
             index,
             copy=copy,
             sequence="+".join(recipe.sequence),
+            strengths="+".join(f"{strength:g}" for strength in recipe.strengths),
             recipe_seed=recipe.seed,
             width=photo.shape[1],
             height=photo.shape[0],
@@ -79,8 +82,17 @@ class DegradePhotos:
     def _row(self, index: int, **values: Any) -> dict[str, Any]:
         blank = np.zeros((self.view, self.view, 3), np.uint8)
         return {
-            **{"index": index, "copy": -1, "reason": "", "sequence": "", "recipe_seed": 0, "width": 0, "height": 0},
-            **{"digest": "", "degraded": b"", "original": b"", "degraded_view": blank, "original_view": blank},
+            **{"index": index, "copy": -1, "reason": "", "sequence": "", "strengths": ""},
+            **{
+                "recipe_seed": 0,
+                "width": 0,
+                "height": 0,
+                "digest": "",
+                "degraded": b"",
+                "original": b"",
+                "degraded_view": blank,
+                "original_view": blank,
+            },
             **values,
         }
 

@@ -1,6 +1,6 @@
 """The central replay buffer: a few preallocated arrays.
 
-A transition is one record of `TRANSITION`, 31 bytes. What the network looks at is either stored beside it, one uint8
+A transition is one record of `TRANSITION`, 43 bytes. What the network looks at is either stored beside it, one uint8
 frame a transition (the next observation is the next row's frame), or rendered when sampled from (photo, edit state):
 then ten million transitions fit a laptop, and each sample can be augmented anew.
 
@@ -13,22 +13,23 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import cv2
 import numpy as np
 
 from ray_cluster.sum_tree import SumTree
+from rl_aesthetics.crops import Boxes, Crops, cut_squares
 from rl_aesthetics.transforms import algebra
 
 TRANSITION = np.dtype(
     [
         ("photo", "<u4"),
-        ("state", "<u4"),
-        ("next_state", "<u4"),
+        ("state", "<u8"),  # 60 bits in a photographic space
+        ("next_state", "<u8"),
         ("action", "<u2"),
         ("next_action", "<i2"),  # what the behaviour policy's network preferred next; −1 at the end of an episode
         ("reward", "<f4"),
         ("score", "<f4"),
         ("next_score", "<f4"),
+        ("stop_reward", "<f4"),  # what STOP would have paid after this step
         ("terminated", "?"),
     ],
     align=False,
@@ -46,6 +47,7 @@ class Sample:
         transitions: `TRANSITION` records `(B,)`. What is before the step (`photo`, `state`, `action`, `score`) is of
             the first step, what comes after it (`next_state`, `next_action`, `next_score`, `terminated`) of the last;
             `reward` is the discounted sum of all.
+        first_next_scores: the score right after the first step, float32 `(B,)`.
         discounts: what the value after the last step is multiplied with, float32 `(B,)`: γ to the power of the steps
             taken, 0 where the episode ended.
     """
@@ -53,6 +55,7 @@ class Sample:
     rows: np.ndarray
     ends: np.ndarray
     transitions: np.ndarray
+    first_next_scores: np.ndarray
     discounts: np.ndarray
 
 
@@ -103,6 +106,7 @@ class ReplayBuffer:
         (Sutton 1988; as in Rainbow, arXiv 1710.02298, but right at the ends of short episodes).
         """
         transitions, ends = self.transitions[rows], rows.copy()
+        first_next_scores = transitions["next_score"].copy()
         returns, power = transitions["reward"].astype(np.float64), np.full(len(rows), gamma)
         going = ~transitions["terminated"]
         for _ in range(n - 1):
@@ -117,7 +121,7 @@ class ReplayBuffer:
             for name in ("next_state", "next_action", "next_score", "terminated"):
                 transitions[name] = last[name]
             transitions["reward"] = returns
-        return Sample(rows, ends, transitions, (power * going).astype(np.float32))
+        return Sample(rows, ends, transitions, first_next_scores, (power * going).astype(np.float32))
 
     def observations(
         self, rows: np.ndarray, ends: np.ndarray | None = None, out: tuple[np.ndarray, np.ndarray] | None = None
@@ -226,12 +230,21 @@ class ReplayRenderer:
         photos_NCHW: uint8 RGB `(N, 3, L, L)` of the unedited photos, larger than `size` where crops are to be sharp.
         size: side S of the observation.
         augment: whether to crop and mirror.
-        smallest_crop: side of the smallest crop, as a fraction of L.
+        smallest_crop: side of the smallest crop, as a fraction of what is cropped.
+        crops: what the numbers in `photo` mean, where parts of photos are photos of their own; they are cropped again.
     """
 
-    def __init__(self, photos_NCHW: np.ndarray, size: int, augment: bool, smallest_crop: float = 0.625):
+    def __init__(
+        self,
+        photos_NCHW: np.ndarray,
+        size: int,
+        augment: bool,
+        smallest_crop: float = 0.625,
+        crops: Crops | None = None,
+    ):
         self.photos_NHWC = np.ascontiguousarray(photos_NCHW.transpose(0, 2, 3, 1))
         self.size, self.augment, self.smallest_crop = size, augment, smallest_crop
+        self.crops = crops or Crops(len(photos_NCHW), 0)
 
     def __call__(self, transitions_B: np.ndarray, generator: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
         """Observations before and after each transition, uint8 `(B, 3, S, S)`."""
@@ -242,17 +255,17 @@ class ReplayRenderer:
         )
 
     def _photos(self, numbers_B: np.ndarray, generator: np.random.Generator) -> np.ndarray:
-        side, size = self.photos_NHWC.shape[1], self.size
-        out_BHWC = np.empty((len(numbers_B), size, size, 3), np.uint8)
-        sides = np.full(len(numbers_B), side)
-        mirrored = np.zeros(len(numbers_B), bool)
+        boxes = self.crops(numbers_B)
         if self.augment:
-            sides = generator.integers(int(self.smallest_crop * side), side + 1, len(numbers_B))
-            mirrored = generator.random(len(numbers_B)) < 0.5
-        tops, lefts = (generator.integers(0, side - sides + 1) for _ in range(2))
-        for k, number in enumerate(numbers_B):
-            crop = self.photos_NHWC[number, tops[k] : tops[k] + sides[k], lefts[k] : lefts[k] + sides[k]]
-            crop = crop[:, ::-1] if mirrored[k] else crop
-            shrinks = sides[k] >= size
-            cv2.resize(crop, (size, size), out_BHWC[k], interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)
-        return np.ascontiguousarray(out_BHWC.transpose(0, 3, 1, 2))
+            count = len(numbers_B)
+            shares_B = generator.uniform(self.smallest_crop, 1, count)
+            places_2B = generator.random((2, count)) * (1 - shares_B)
+            boxes = Boxes(
+                boxes.photos_B,
+                boxes.tops_B + places_2B[0] * boxes.heights_B,
+                boxes.lefts_B + places_2B[1] * boxes.widths_B,
+                boxes.heights_B * shares_B,
+                boxes.widths_B * shares_B,
+                boxes.mirrored_B ^ (generator.random(count) < 0.5),
+            )
+        return np.ascontiguousarray(cut_squares(self.photos_NHWC, boxes, self.size).transpose(0, 3, 1, 2))

@@ -12,8 +12,10 @@ from ray.rllib.env.single_agent_env_runner import SingleAgentEnvRunner
 
 from ray_cluster.replay import TRANSITION
 from rl_aesthetics.env import EpisodeSampler, ImageEditVectorEnv
+from rl_aesthetics.episode_photos import EpisodePhotos, VariantSampler
 from rl_aesthetics.saved_scores import SavedScores
 from rl_aesthetics.score_cache import ScoreCache
+from rl_aesthetics.transforms.space import EditSpace
 
 EPISODE = np.dtype(
     [
@@ -67,7 +69,7 @@ class RolloutWorker(SingleAgentEnvRunner):
     columns in place of episode objects, so that nothing but the network, the transforms and the juror costs time.
 
     `env_config` has `dataset`, `scorer`, `task`, `fresh_degradations`, `score_cache_size`, `saved_scores` (a
-    `SavedScores` or None), `store_frames`, `threads`, `review` (see `EpisodeSampler`).
+    `SavedScores` or None), `store_frames`, `threads`, `review` (see `EpisodeSampler`), `crops` (a `Crops` or None).
     """
 
     def __repr__(self) -> str:
@@ -78,12 +80,24 @@ class RolloutWorker(SingleAgentEnvRunner):
         torch.set_num_threads(settings["threads"])
         dataset = settings["dataset"]
         workers = max(1, self.num_workers)
-        sampler = EpisodeSampler(
-            dataset.start_states(),
-            fresh=settings["fresh_degradations"],
-            shard=(max(0, (self.worker_index or 0) - 1) % workers, workers),
-            review=settings.get("review", 0.0),
+        task, shard = settings["task"], (max(0, (self.worker_index or 0) - 1) % workers, workers)
+        photos = EpisodePhotos(
+            dataset,
+            EditSpace(task.actions),
+            task.observation_size,
+            settings.get("undegraded_share", 0.0),
+            settings.get("crops"),
         )
+        if photos.given:
+            sampler = VariantSampler(photos, settings["fresh_degradations"], shard)
+        else:
+            sampler = EpisodeSampler(
+                dataset.start_states(),
+                settings["fresh_degradations"],
+                shard,
+                review=settings.get("review", 0.0),
+                variants=photos.crops.variants if photos.crops else 0,
+            )
         saved: SavedScores | None = settings["saved_scores"]
         cache = (
             ScoreCache(settings["scorer"].fingerprint, settings["score_cache_size"])
@@ -97,6 +111,7 @@ class RolloutWorker(SingleAgentEnvRunner):
             num_envs=self.config.num_envs_per_env_runner,
             sampler=sampler,
             cache=cache,
+            photos=photos,
         )
         self.num_envs = self.env.num_envs
         self._needs_initial_reset = True
@@ -172,6 +187,7 @@ class RolloutWorker(SingleAgentEnvRunner):
             ("reward", rewards),
             ("score", info["previous_score"]),
             ("next_score", info["score"]),
+            ("stop_reward", np.nan),
             ("terminated", terminated),
         ):
             records[name] = column
@@ -199,9 +215,25 @@ class RolloutWorker(SingleAgentEnvRunner):
                     )
                 )
                 done_records += mine
+                self._value_stopping(mine, info["original_score"][k], info["degraded_score"][k])
                 done_frames += self._frames[k]
                 self._records[k], self._frames[k] = [], []
         self._resetting = terminated | dropped
+
+    def _value_stopping(self, records: list[np.void], original: float, degraded: float) -> None:
+        """Note what STOP would have paid after each step of an episode, which only its end tells."""
+        scores = np.array([record["next_score"] for record in records])
+        paid = self.env.task.reward(
+            scores,
+            scores,
+            original,
+            True,
+            degraded_B=degraded,
+            stopped_B=True,
+            steps_B=np.arange(len(records)) + 2,
+        )
+        for record, reward in zip(records, paid, strict=True):
+            record["stop_reward"] = reward
 
     def rollout_state(self) -> dict | None:
         """What its next steps depend on besides the weights: episodes under way, generators, known scores."""

@@ -93,8 +93,9 @@ class Reward(Section):
 class ActionSpace(Section):
     """What the agent may do."""
 
-    transforms: Literal["reversible"] | list[str] = Field(
-        "reversible", description="'reversible' (the guide's 14) or a list of transform names"
+    transforms: Literal["reversible", "tonal", "photographic", "all"] | list[str] = Field(
+        "reversible",
+        description="'reversible' (the guide's 14), 'tonal', 'photographic', 'all', or a list of transform names",
     )
     add_stop_action: bool = Field(True, description="STOP as the last action, which ends the episode")
 
@@ -210,6 +211,12 @@ class Learner(Section):
     fresh_degradations: bool = Field(
         False, description="draw a new degradation of the same depth for each training episode"
     )
+    undegraded_share: Fraction = Field(
+        0.0, description="share of training episodes on good photos ('tonal' and its like, fresh degradations only)"
+    )
+    full_information: bool = Field(
+        False, description="learn every action's reward from each state (juror.name=reference and gamma=0 only)"
+    )
     checkpoint_frequency: Positive = Field(1, description="epochs between two checkpoints")
     keep_checkpoints: Positive = Field(3, description="checkpoints to keep beside the best agent")
     max_minutes: float | None = Field(None, gt=0, description="stop after this much training time")
@@ -269,9 +276,15 @@ class Config(Section):
                 f"rl_training.reward.name={self.rl_training.reward.name} pays for STOP alone: it needs "
                 "rl_training.action_space.add_stop_action=true"
             )
-        check_algorithm(learner, training)
+        check_algorithm(learner, training, self.exploration)
         if learner.augment and learner.replay != "reference":
             raise ValueError("learner.augment needs learner.replay=reference")
+        known = self.juror.name == "reference" and learner.replay == "frames"
+        if learner.full_information and (training.gamma or not known):
+            raise ValueError(
+                "learner.full_information needs rl_training.training.gamma=0, juror.name=reference and "
+                "learner.replay=frames: only then is every action's value known at once"
+            )
         if learner.warm_start and learner.network != "edit_scoring":
             raise ValueError("learner.warm_start needs learner.network=edit_scoring")
         if learner.warm_start and learner.initial_agent:

@@ -46,6 +46,7 @@ class Record:
         initial_score: the juror's score of the original, before it was degraded.
         source_file: where the original came from, relative to its source.
         width, height: in pixels, of both.
+        strengths: how strong each edit of the sequence was, where that is not part of the edit: EV or log2 of a factor.
         seed: what the recipe was drawn with.
         copy: which of its photo's degraded copies this is.
     """
@@ -62,6 +63,7 @@ class Record:
     height: int
     seed: int = 0
     copy: int = 0
+    strengths: tuple[float, ...] = ()
 
 
 def write_annotations(folder: Path, records: Sequence[Record], categories: Sequence[str], info: dict) -> None:
@@ -100,6 +102,7 @@ def write_annotations(folder: Path, records: Sequence[Record], categories: Seque
                 "copy": r.copy,
                 "juror": info["juror"],
                 **({"original_file": r.original_file} if r.original_file else {}),
+                **({"strengths": list(r.strengths)} if r.strengths else {}),
             }
             for r in records
         ],
@@ -163,6 +166,7 @@ class RLDataset:
         sequences: Sequence[Sequence[str]],
         initial_scores: Sequence[float] | None = None,
         split: str = "train",
+        strengths: Sequence[Sequence[float]] | None = None,
     ) -> RLDataset:
         """Make a dataset in memory, for tests and notebooks.
 
@@ -170,6 +174,7 @@ class RLDataset:
             originals: uint8 `(H, W, 3)` BGR photos with even sides.
             sequences: the edits to degrade each photo with; names or aliases.
             initial_scores: scores of the originals; NaN (not known) if left out.
+            strengths: of each photo's edits, for `tonal_degradation`; edits as the registry has them if left out.
 
         Raises:
             UserError: an unknown edit.
@@ -187,7 +192,8 @@ class RLDataset:
                 )
             sequence = tuple(get_transform(name).name for name in names)
             dataset._originals.append(photo)
-            dataset._degraded.append(degrade(photo, sequence))
+            sizes = tuple(strengths[number - 1]) if strengths is not None else ()
+            dataset._degraded.append(degrade(photo, sequence, sizes))
             height, width = photo.shape[:2]
             name = f"{number:06d}.png"
             records.append(
@@ -202,6 +208,7 @@ class RLDataset:
                     f"memory/{number}",
                     width,
                     height,
+                    strengths=sizes,
                 )
             )
             digest.update(repr((sequence, photo.shape, score)).encode() + np.ascontiguousarray(photo).tobytes())
@@ -244,6 +251,11 @@ class RLDataset:
         if record.original_file is not None:
             return self._read(record.original_file, record)
         return restore(self.degraded(index), record.sequence)
+
+    @property
+    def is_reversible(self) -> bool:
+        """Whether every degradation can be undone exactly."""
+        return all(is_reversible(record.sequence) for record in self.records)
 
     def start_states(self) -> np.ndarray:
         """The canonical edit state (`transforms.algebra`) in which each photo starts an episode: int64 `(N,)`.
@@ -341,6 +353,7 @@ def _parse_records(document: dict) -> Iterable[Record]:
             height=int(image["height"]),
             seed=int(annotation["seed"]),
             copy=int(annotation["copy"]),
+            strengths=tuple(float(strength) for strength in annotation.get("strengths", ())),
         )
 
 

@@ -37,6 +37,7 @@ class DegradedPhoto:
         score, initial_score: the juror's, of the degraded photo and of the original.
         degraded: the degraded photo as PNG.
         original: the original as PNG where it does not follow from undoing the recipe, else empty.
+        strengths: of each edit, where a degradation model drew them.
     """
 
     index: int
@@ -50,6 +51,7 @@ class DegradedPhoto:
     initial_score: float
     degraded: bytes
     original: bytes
+    strengths: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -181,6 +183,7 @@ class DatasetWriter:
             height=photo.height,
             seed=photo.seed,
             copy=photo.copy,
+            strengths=photo.strengths,
         )
 
     @staticmethod

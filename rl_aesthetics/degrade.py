@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from rl_aesthetics.errors import UserError
+from rl_aesthetics.tonal_degradation import TonalDegradation, degrade_tone, sequence_of, strengths_of
 from rl_aesthetics.transforms import REVERSIBLE, STOP, TRANSFORMS, action_names, algebra, get_transform
 
 MAX_DEPTH = int(algebra.DEPTH.max())
@@ -26,11 +27,13 @@ class Recipe:
         sequence: canonical names of the edits, in the order in which they were applied.
         seed: what it was drawn with: a function of the dataset's seed and the photo's identity, 0 ≤ seed < 2⁴⁸.
         copy: which of the photo's degraded copies this is, from 0.
+        strengths: of each edit, where a degradation model drew them; empty for edits as the registry has them.
     """
 
     sequence: tuple[str, ...]
     seed: int = 0
     copy: int = 0
+    strengths: tuple[float, ...] = ()
 
     @property
     def transformation(self) -> str:
@@ -38,13 +41,18 @@ class Recipe:
         return "+".join(self.sequence)
 
 
-def degrade(photo_HWC: np.ndarray, sequence: Sequence[str]) -> np.ndarray:
+def degrade(photo_HWC: np.ndarray, sequence: Sequence[str], strengths: Sequence[float] = ()) -> np.ndarray:
     """Apply edits one after the other to a photo, uint8 `(H, W, 3)` BGR; returns a new array.
+
+    Args:
+        strengths: one for each edit makes it a degradation of `tonal_degradation`, which is rendered at once.
 
     Raises:
         UserError: an unknown edit.
         ValueError: a half shift of an odd side, or pixels that are not uint8 `(H, W, 3)`.
     """
+    if len(strengths):
+        return degrade_tone(photo_HWC, strengths_of(sequence, strengths))
     degraded = photo_HWC.copy()
     for name in sequence:
         degraded = get_transform(name)(degraded)
@@ -52,7 +60,10 @@ def degrade(photo_HWC: np.ndarray, sequence: Sequence[str]) -> np.ndarray:
 
 
 def is_reversible(sequence: Sequence[str]) -> bool:
-    """Whether the edits of a sequence can be undone exactly, so that the original follows from the degraded photo."""
+    """Whether the edits of a sequence can be undone exactly, so that the original follows from the degraded photo.
+
+    No edit at all is nothing to undo.
+    """
     return all(get_transform(name).element is not None for name in sequence)
 
 
@@ -120,6 +131,14 @@ def choices(transformation: str | Sequence[str], depth: int = 1) -> tuple[tuple[
 def photo_seed(seed: int, photo_id: str) -> int:
     """The seed of one photo under the dataset's seed: 48 bits, so that JSON readers keep every digit."""
     return int.from_bytes(hashlib.sha256(f"{seed}:{photo_id}".encode("utf-8", "surrogateescape")).digest()[:6], "big")
+
+
+def draw_tonal(model: TonalDegradation, seed: int, photo_id: str, copy: int = 0) -> Recipe:
+    """Draw the recipe of one photo's copy from a degradation model; arguments as `draw`."""
+    own_seed = photo_seed(seed, photo_id)
+    strengths = model.draw(np.random.default_rng((own_seed, copy)))
+    sequence, sizes = sequence_of(strengths)
+    return Recipe(sequence, own_seed, copy, sizes)
 
 
 def draw(sequences: Sequence[tuple[str, ...]], seed: int, photo_id: str, copy: int = 0) -> Recipe:

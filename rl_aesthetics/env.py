@@ -20,11 +20,13 @@ from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
 
 from rl_aesthetics.dataset import RLDataset
+from rl_aesthetics.episode_photos import EpisodePhotos, VariantSampler
 from rl_aesthetics.errors import ScoringError
+from rl_aesthetics.reference import needs_reference
 from rl_aesthetics.rewards import Reward, ScoreDifference
 from rl_aesthetics.score_cache import ScoreCache
 from rl_aesthetics.scoring import Scorer, reduce_image
-from rl_aesthetics.transforms import REVERSIBLE, STOP, TRANSFORMS, algebra
+from rl_aesthetics.transforms import REVERSIBLE, STOP, TRANSFORMS, algebra, photographic
 from rl_aesthetics.transforms.space import EditSpace, View
 
 
@@ -61,7 +63,8 @@ def _channels_first_rgb(image_BGR: np.ndarray, size: int) -> np.ndarray:
 
 
 class ImageEditEnv(gym.Env):
-    """One photo at a time, every edit applied to its full-size pixels and every score asked for.
+    """One photo at a time, every edit applied to its full-size pixels and every score asked for. Photographic edits are
+    parameters of one rendering from the degraded photo.
 
     `reset(options={"photo": i})` chooses the photo and `{"sequence": [names]}` its degradation, in place of the
     dataset's; `info` has the current `score`, the `original_score`, and the `edits` so far.
@@ -74,6 +77,7 @@ class ImageEditEnv(gym.Env):
 
     def __init__(self, dataset: RLDataset, scorer: Scorer, task: Task | None = None, render_mode: str | None = None):
         self.dataset, self.scorer, self.task, self.render_mode = dataset, scorer, task or Task(), render_mode
+        self.space = EditSpace(self.task.actions)
         self.observation_space, self.action_space = self.task.spaces()
 
     def reset(self, *, seed: int | None = None, options: dict | None = None):
@@ -81,12 +85,13 @@ class ImageEditEnv(gym.Env):
         options = options or {}
         photo = options.get("photo")
         photo = int(self.np_random.integers(len(self.dataset))) if photo is None else int(photo)
-        original = self.dataset.original(photo)
+        self.original = original = self.dataset.original(photo)
         self.image = self.dataset.degraded(photo)
         if "sequence" in options:
             self.image = original
             for name in options["sequence"]:
                 self.image = TRANSFORMS[name](self.image)
+        self.given, self.state = self.image, photographic.UNEDITED
         self.edits: list[str] = []
         self.original_score, self.score = self._score(original), self._score(self.image)
         self.degraded_score, self.first_observation = self.score, self._observation()
@@ -94,7 +99,10 @@ class ImageEditEnv(gym.Env):
 
     def step(self, action: int):
         name = self.task.actions[action]
-        if name != STOP:
+        if self.space.photographic:
+            self.state = int(self.space.after(self.state, action))
+            self.image = self.space.edit(self.given, self.state)
+        elif name != STOP:
             self.image = TRANSFORMS[name](self.image)
         self.edits.append(name)
         last = name == STOP or len(self.edits) >= self.task.max_steps
@@ -117,7 +125,11 @@ class ImageEditEnv(gym.Env):
         return self.image[..., ::-1].copy() if self.render_mode == "rgb_array" else None
 
     def _score(self, image_BGR: np.ndarray) -> np.float32:
-        return self.scorer.score([reduce_image(image_BGR, self.scorer.size)[..., ::-1]])[0]
+        reduced_RGB = reduce_image(image_BGR, self.scorer.size)[..., ::-1]
+        if not needs_reference(self.scorer):
+            return self.scorer.score([reduced_RGB])[0]
+        framed = self.space.edit(self.original, int(photographic.framing_of(self.state)))
+        return self.scorer.compare(reduced_RGB[None], reduce_image(framed, self.scorer.size)[None, ..., ::-1])[0]
 
     def _observation(self) -> np.ndarray:
         return _channels_first_rgb(self.image, self.task.observation_size)
@@ -134,13 +146,14 @@ class EpisodeSampler:
         fresh: draw a new degradation of the recorded one's depth for each episode.
         shard: (k, n) leaves photos k, k + n, k + 2n, … to this sampler, so that n samplers share a pass over all.
         review: share of episodes below `depth`, where that is set.
+        variants: how many crops of each photo there are besides (`rl_aesthetics.crops`).
 
     Attributes:
         depth: if not None, a new degradation of this depth is drawn for each episode, whatever was recorded.
     """
 
-    def __init__(self, starts: np.ndarray, fresh: bool = False, shard: tuple[int, int] = (0, 1), review: float = 0.0):
-        self.starts, self.fresh, self.review = np.asarray(starts), fresh, review
+    def __init__(self, starts: np.ndarray, fresh: bool = False, shard: tuple[int, int] = (0, 1), review: float = 0.0, variants: int = 0):
+        self.starts, self.fresh, self.review, self.variants = np.asarray(starts), fresh, review, variants
         self.depth: int | None = None
         self.photos = np.arange(len(self.starts))[shard[0] :: shard[1]]
         if not len(self.photos):
@@ -162,6 +175,8 @@ class EpisodeSampler:
             if self.depth is not None and depth > 1 and self.random.random() < self.review:
                 depth = self.random.integers(1, depth)
             start = int(self.random.choice(np.flatnonzero(depth == algebra.DEPTH)))
+        if self.variants:
+            photo += len(self.starts) * int(self.random.integers(self.variants + 1))
         return photo, start
 
 
@@ -180,12 +195,23 @@ class PhotoScores:
             wanted, place = np.unique(np.stack([photos_B[~known], states_B[~known]]), axis=1, return_inverse=True)
             self.calls += 1
             try:
-                fresh = self.scorer.score(self.view(*wanted).transpose(0, 2, 3, 1))
+                fresh = self.score(*wanted)
             except ScoringError:
                 return scores
             self.cache.store(*wanted, fresh)
             scores[~known] = fresh[place]
         return scores
+
+    def score(self, photos_B: np.ndarray, states_B: np.ndarray) -> np.ndarray:
+        """float32 `(B,)`, asked of the scorer whatever is known.
+
+        Raises:
+            ScoringError: it could not answer.
+        """
+        images_BHWC = self.view(photos_B, states_B).transpose(0, 2, 3, 1)
+        if not needs_reference(self.scorer):
+            return self.scorer.score(images_BHWC)
+        return self.scorer.compare(images_BHWC, self.view.originals(photos_B, states_B).transpose(0, 2, 3, 1))
 
 
 class ImageEditVectorEnv(VectorEnv):
@@ -199,6 +225,7 @@ class ImageEditVectorEnv(VectorEnv):
     Args:
         sampler: which episodes to run; the dataset's own, shuffled, if left out.
         cache: scores that are known already, where new ones are remembered; an empty one if left out.
+        photos: what episodes begin with; the dataset's own if left out.
     """
 
     metadata: ClassVar = {"autoreset_mode": AutoresetMode.NEXT_STEP}
@@ -211,17 +238,20 @@ class ImageEditVectorEnv(VectorEnv):
         num_envs: int = 8,
         sampler: EpisodeSampler | None = None,
         cache: ScoreCache | None = None,
+        photos: EpisodePhotos | None = None,
     ):
         self.task = task = task or Task()
         self.num_envs, self.space = num_envs, EditSpace(task.actions)
         self.single_observation_space, self.single_action_space = task.spaces()
         self.observation_space = batch_space(self.single_observation_space, num_envs)
         self.action_space = batch_space(self.single_action_space, num_envs)
-        self.sampler = sampler or EpisodeSampler(dataset.start_states())
-        self.view = View(self.space, dataset.thumbnails(task.observation_size), dataset.original)
-        juror_view = self.view
+        self.photos = photos = photos or EpisodePhotos(dataset, self.space, task.observation_size)
+        self.sampler = sampler or (
+            VariantSampler(photos, fresh=False) if photos.given else EpisodeSampler(dataset.start_states())
+        )
+        self.view = juror_view = photos.view(task.observation_size)
         if scorer.size != task.observation_size:
-            juror_view = View(self.space, dataset.thumbnails(scorer.size), dataset.original)
+            juror_view = photos.view(scorer.size)
         self.scores = PhotoScores(scorer, juror_view, cache)
         self.dropped_episodes = 0
         zeros = np.zeros(num_envs, int)
@@ -245,7 +275,7 @@ class ImageEditVectorEnv(VectorEnv):
 
         wanted = [(live, before_B), (live, self.states_B)]
         ends = np.flatnonzero(last_B)
-        wanted += [(ends, np.full(self.num_envs, algebra.ORIGINAL)), (ends, self.starts_B)]
+        wanted += [(ends, np.full(self.num_envs, self.photos.original_state)), (ends, self.starts_B)]
         scores = self.scores(
             np.concatenate([self.photos_B[rows] for rows, _ in wanted]),
             np.concatenate([states[rows] for rows, states in wanted]),
@@ -281,7 +311,7 @@ class ImageEditVectorEnv(VectorEnv):
             "dropped": dropped_B,
             "degraded_score": degraded_B,
             "original_score": original_B,
-            "exact": terminated_B & (self.states_B == algebra.ORIGINAL),
+            "exact": terminated_B & (self.states_B == self.photos.original_state),
         }
         self.ended_B = terminated_B | dropped_B
         self._begin(np.flatnonzero(resetting_B))

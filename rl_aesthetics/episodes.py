@@ -16,12 +16,13 @@ from rl_aesthetics.agent import DQNAgent
 from rl_aesthetics.dataset import RLDataset
 from rl_aesthetics.degrade import is_reversible
 from rl_aesthetics.env import PhotoScores, Task, pixel_change
+from rl_aesthetics.episode_photos import EpisodePhotos
 from rl_aesthetics.errors import ScoringError, UserError
 from rl_aesthetics.rewards import Success
 from rl_aesthetics.score_cache import ScoreCache
 from rl_aesthetics.scoring import Scorer
 from rl_aesthetics.transforms import algebra
-from rl_aesthetics.transforms.space import EditSpace, View
+from rl_aesthetics.transforms.space import EditSpace
 
 Policy = Callable[[np.ndarray, np.ndarray, np.ndarray], np.ndarray]
 """(observations uint8 `(B, 3, S, S)`, photos `(B,)`, edit states `(B,)`) to actions `(B,)`."""
@@ -102,27 +103,32 @@ class Evaluation:
 
     Raises:
         ScoringError: where a score could not be had; an evaluation with holes would not be one.
-        UserError: the split holds degradations that cannot be undone, and so have no edit state to begin in.
+        UserError: the edits are reversible, and the split holds degradations that cannot be undone: they have no edit
+            state to begin in.
     """
 
     def __init__(self, dataset: RLDataset, scorer: Scorer, task: Task, batch_size: int = 64):
-        if one_way := {r.transformation for r in dataset.records if not is_reversible(r.sequence)}:
+        self.space = EditSpace(task.actions)
+        one_way = {r.transformation for r in dataset.records if not is_reversible(r.sequence)}
+        if self.space.reversible and one_way:
             raise UserError(
                 f"{dataset.root or 'the dataset'} ({dataset.split}): what {', '.join(sorted(one_way))} did to a photo "
                 "cannot be undone by edits; generate a dataset with reversible transformations"
             )
         self.dataset, self.task, self.batch_size = dataset, task, batch_size
-        self.space = EditSpace(task.actions)
-        photo = lru_cache(_RECENT_PHOTOS)(dataset.original)
-        self.view = View(self.space, dataset.thumbnails(task.observation_size), photo)
+        self.photos = EpisodePhotos(dataset, self.space, task.observation_size)
+        self.photo = lru_cache(_RECENT_PHOTOS)(self.photos.photo)
+        self.view = self.photos.view(task.observation_size)
         same = scorer.size == task.observation_size
-        juror_view = self.view if same else View(self.space, dataset.thumbnails(scorer.size), photo)
+        juror_view = self.view if same else self.photos.view(scorer.size)
+        for view in (self.view, juror_view):
+            view.photo = self.photo
         # Enough for every state of the search, 256 MB at most.
         cache = ScoreCache(scorer.fingerprint, min(max(1 << 20, 4096 * len(dataset)), 1 << 24))
         self._scores = PhotoScores(scorer, juror_view, cache)
         self._ends: dict[int, Ends | None] = {}
         self._best_ends: list[tuple[int, np.ndarray]] | None = None
-        self.starts_N = dataset.start_states()
+        self.starts_N = self.photos.start_states()
         self.photos_N = np.arange(len(dataset))
 
     def at_depth(self, depth: int, seed: int = 0) -> Evaluation:
@@ -132,6 +138,10 @@ class Evaluation:
         other.starts_N = np.random.default_rng([seed, depth]).choice(states, len(self.photos_N))
         other._best_ends = None
         return other
+
+    def result(self, place: int, state: int) -> np.ndarray:
+        """A photo of the split in an edit state, at the dataset's size: uint8 `(H, W, 3)` BGR."""
+        return self.space.edit(self.photo(place), state)
 
     def scores(self, photos_B: np.ndarray, states_B: np.ndarray, chunk: int = 1024) -> np.ndarray:
         """float32 `(B,)`."""
@@ -160,7 +170,7 @@ class Evaluation:
     def _judge(self, finals_N: np.ndarray, actions: list[list[int]]) -> Episodes:
         degraded = self.scores(self.photos_N, self.starts_N)
         final = self.scores(self.photos_N, finals_N)
-        original = self.scores(self.photos_N, np.full(len(self.photos_N), algebra.ORIGINAL))
+        original = self.scores(self.photos_N, np.full(len(self.photos_N), self.photos.original_state))
         returns = self._returns(finals_N, actions, degraded, original)
         return Episodes(self.starts_N, finals_N, actions, degraded, final, original, returns)
 

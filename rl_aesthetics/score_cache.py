@@ -83,7 +83,7 @@ class ScoreCache:
 
         Args:
             photos_B: photo numbers, integers in [0, 2³² − 1).
-            states_B: edit states, integers in [0, 2³²).
+            states_B: edit states, integers in [0, 2⁶³).
 
         Returns:
             float32 `(B,)` scores, NaN where unknown, and bool `(B,)`, true where known.
@@ -222,7 +222,17 @@ class ScoreCache:
 
     @staticmethod
     def _key(photos_B: np.ndarray, states_B: np.ndarray) -> np.ndarray:
-        return (np.asarray(photos_B).astype(np.uint64) << np.uint64(32)) | np.asarray(states_B).astype(np.uint64)
+        photos_B, states_B = np.asarray(photos_B).astype(np.uint64), np.asarray(states_B).astype(np.uint64)
+        keys_B = (photos_B << np.uint64(32)) | states_B
+        if (states_B >> np.uint64(32)).any():
+            # Photographic states have 60 bits. Both are mixed into one key (MurmurHash3's finaliser): among a million
+            # entries two share a key with a probability of 1 in 37 million.
+            mixed_B = states_B ^ (photos_B * _SPREAD)
+            for factor in (np.uint64(0xFF51AFD7ED558CCD), np.uint64(0xC4CEB9FE1A85EC53)):
+                mixed_B = (mixed_B ^ (mixed_B >> np.uint64(33))) * factor
+            mixed_B ^= mixed_B >> np.uint64(33)
+            keys_B = np.where(states_B >> np.uint64(32) == 0, keys_B, mixed_B)
+        return keys_B
 
     def _set(self, keys: np.ndarray) -> np.ndarray:
         if self._shift is None:

@@ -58,10 +58,25 @@ def generate(
         typer.Option(
             show_default="RANDOM",
             help="What degrades a photo: RANDOM (any of the 14 reversible edits), one edit by name, or one of several:"
-            " swap_gb,invert_r. `rl-aesthetics transforms` lists them.",
+            " swap_gb,invert_r. `rl-aesthetics transforms` lists them. tonal (exposure, colour casts, contrast,"
+            " saturation) and photographic (these and haze) draw strengths, which the annotations record.",
         ),
     ] = None,
-    depth: Annotated[int, typer.Option(help="Edits between a photo and its original, 1 to 9.")] = 1,
+    depth: Annotated[
+        int,
+        typer.Option(
+            help="Edits between a photo and its original, 1 to 9; with tonal or photographic, the most parameters that"
+            " go wrong at once."
+        ),
+    ] = 1,
+    difficulty: Annotated[
+        str | None,
+        typer.Option(
+            help="With tonal or photographic: easy (0.3 to 0.8 EV or log2 of a factor), mixed (to 1.5), hard (0.8 to"
+            " 2).",
+            show_default="mixed",
+        ),
+    ] = None,
     max_size: Annotated[int, typer.Option(help="Longer side in pixels; photos are never enlarged.")] = 384,
     seed: Annotated[
         int | None, typer.Option(help="Same photos, settings and seed: same bytes.", show_default="42")
@@ -113,6 +128,7 @@ def generate(
         output=output or Path(generation.output_dir),
         transformation=transformation or "RANDOM",
         depth=depth,
+        difficulty=difficulty,
         max_size=max_size,
         seed=generation.seed if seed is None else seed,
         split_ratios=generation.split_ratios if split_ratios is None else _ratios(split_ratios),
@@ -136,7 +152,7 @@ def transforms() -> None:
     for column in ("name", "does", "undo", "also called"):
         table.add_column(column, no_wrap=column == "name", overflow="fold")
     for transform in TRANSFORMS.values():
-        undone = "itself" if transform.element is not None else "nothing"
+        undone = "itself" if transform.element is not None else "its opposite" if transform.change else "nothing"
         table.add_row(transform.name, transform.title, undone, "\n".join(transform.aliases))
     Console(highlight=False).print(table)
 

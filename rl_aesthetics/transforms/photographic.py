@@ -34,6 +34,10 @@ LIMIT = 12
 
 UNEDITED = 0
 
+REFERENCE = 1 << 60
+"""The state that stands for the original, where that is another photo than the one that edits act on; no edit leads
+there."""
+
 
 @dataclass(frozen=True)
 class Field:

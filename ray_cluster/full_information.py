@@ -1,0 +1,68 @@
+"""Learning from every action at once, where its reward is known without taking it.
+
+The reference score needs no juror, and what an edit does is computed, not observed. So a visited state tells the reward
+of all its actions. Without discounted future (γ = 0) that reward is the whole target, and one state teaches A values in
+place of one: Q(s, a) = E[similarity after − similarity before | what is seen], a greedy step towards the original, and
+STOP where no step is expected to help. Behaviour, environment, replay and actor-learner are those of the DQN.
+
+With γ > 0 the values of actions that were not taken would need the value of states that nobody visited.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+from ray.rllib.core import DEFAULT_MODULE_ID
+from ray.rllib.core.columns import Columns
+from ray.rllib.policy.sample_batch import MultiAgentBatch, SampleBatch
+
+from ray_cluster.learner import ActorLearnerDQN
+from ray_cluster.rl_module import LOSS, TD_ERROR, TD_TARGET, QModule
+from ray_cluster.rollout import Fragment
+from rl_aesthetics.action_rewards import ActionRewards
+
+ACTION_REWARDS = "action_rewards"
+
+
+class FullInformationModule(QModule):
+    """`QModule` whose loss is the squared error of all actions' values."""
+
+    def _forward_train(self, batch: dict[str, Any], **kwargs) -> dict[str, Any]:
+        """Loss and largest error, float32 `(B,)`, and the targets `(B, A)`: the rewards themselves."""
+        values_BA, targets_BA = self.network(batch[Columns.OBS]), batch[ACTION_REWARDS]
+        errors_BA = values_BA - targets_BA
+        return {LOSS: errors_BA.square().sum(1), TD_ERROR: errors_BA.detach().abs().amax(1), TD_TARGET: targets_BA}
+
+
+class FullInformationDQN(ActorLearnerDQN):
+    """`ActorLearnerDQN` that keeps the rewards of all actions beside the replay buffer, float16 `(capacity, A)`."""
+
+    def setup(self, config) -> None:
+        super().setup(config)
+        settings = config.env_config
+        self.rewards_of = ActionRewards(settings["dataset"], settings["task"], settings["undegraded_share"])
+        self.action_rewards = np.zeros((self.replay.capacity, len(settings["task"].actions)), np.float16)
+
+    def _take(self, fragments: list[Fragment]) -> None:
+        for fragment in fragments:
+            transitions = fragment.transitions
+            rows = (self.replay.position + np.arange(len(transitions))) % self.replay.capacity
+            if len(rows):
+                self.action_rewards[rows] = self.rewards_of(transitions["photo"], transitions["state"])
+        super()._take(fragments)
+
+    def _learn(self, updates: int) -> None:
+        size = self.settings.rl_training.training.batch_size
+        rows = self.replay.sample(updates * size, self.generator, updates)
+        columns = {
+            Columns.OBS: torch.from_numpy(self.replay.frames[rows]),
+            ACTION_REWARDS: torch.from_numpy(self.action_rewards[rows].astype(np.float32)),
+        }
+        self.learner_group.update(
+            batch=MultiAgentBatch({DEFAULT_MODULE_ID: SampleBatch(columns)}, len(rows)),
+            timesteps={"learning_rate": self.learning_rate},
+            minibatch_size=size,
+        )
+        self.trained += len(rows)

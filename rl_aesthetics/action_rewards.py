@@ -1,0 +1,56 @@
+"""What every action would be paid, by comparison with the original: the reference score of all results at once."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from rl_aesthetics.dataset import RLDataset
+from rl_aesthetics.env import Task
+from rl_aesthetics.episode_photos import EpisodePhotos
+from rl_aesthetics.errors import UserError
+from rl_aesthetics.reference import ReferenceScorer
+from rl_aesthetics.transforms.photographic import framing_of
+from rl_aesthetics.transforms.space import EditSpace
+
+_AT_ONCE = 64
+
+
+class ActionRewards:
+    """Rewards of all actions in states that are known by photo number and edit state.
+
+    The terminal bonus is left out: it is for the original's score, which quarter steps hardly ever meet.
+
+    Raises:
+        UserError: the edits are not photographic, or STOP is not among them.
+    """
+
+    def __init__(self, dataset: RLDataset, task: Task, undegraded_share: float = 0.0):
+        self.space, self.scorer = EditSpace(task.actions), ReferenceScorer()
+        if not self.space.photographic or self.space.stop is None:
+            raise UserError("learner.full_information needs photographic transforms alone, and STOP")
+        photos = EpisodePhotos(dataset, self.space, task.observation_size, undegraded_share)
+        self.view, self.step_penalty = photos.view(self.scorer.size), task.reward.step_penalty
+
+    def __call__(self, photos_B: np.ndarray, states_B: np.ndarray) -> np.ndarray:
+        """float32 `(B, A)`: score after − score before − step penalty; of STOP, which ends it all, 0."""
+        parts = [
+            self._rewards(photos_B[k : k + _AT_ONCE].astype(np.int64), states_B[k : k + _AT_ONCE].astype(np.int64))
+            for k in range(0, len(photos_B), _AT_ONCE)
+        ]
+        return np.concatenate(parts)
+
+    def _rewards(self, photos_B: np.ndarray, states_B: np.ndarray) -> np.ndarray:
+        actions = len(self.space)
+        every_N = np.repeat(photos_B, actions)
+        following_N = self.space.after(states_B[:, None], np.arange(actions)).ravel()
+        images_N3SS = self.view(every_N, following_N)
+        if (framing_of(following_N) == framing_of(np.repeat(states_B, actions))).all():
+            originals_N3SS = np.repeat(self.view.originals(photos_B, states_B), actions, axis=0)
+        else:
+            originals_N3SS = self.view.originals(every_N, following_N)
+        scores_BA = self.scorer.compare(
+            images_N3SS.transpose(0, 2, 3, 1), originals_N3SS.transpose(0, 2, 3, 1)
+        ).reshape(-1, actions)
+        rewards_BA = scores_BA - scores_BA[:, [self.space.stop]] - self.step_penalty
+        rewards_BA[:, self.space.stop] = 0
+        return rewards_BA

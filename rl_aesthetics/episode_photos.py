@@ -1,0 +1,191 @@
+"""What episodes begin with, by number: the photo as the agent is given it, and the original that it should become.
+
+In the reversible space the photo of an episode is the original and its degradation an edit state. A photographer's
+edits act on the file that there is: there the degraded photo is what is edited, edit state 0, and what its 8 bits have
+clipped is lost, as it is to whoever opens it. The original is the state `REFERENCE`, which no edit leads to.
+
+Numbers below N are the dataset's photos with their recorded degradations. Number i + N · v is photo i in variant v > 0:
+a random crop, mirrored or not, under a random degradation, all drawn from the number itself. So a rollout worker makes
+a new photo for every episode, and whoever knows the number can make it again.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from dataclasses import replace
+
+import cv2
+import numpy as np
+
+from rl_aesthetics.crops import Crops, cut_squares
+from rl_aesthetics.dataset import RLDataset
+from rl_aesthetics.scoring import reduce_image
+from rl_aesthetics.tonal_degradation import MODELS, TonalDegradation, degrade_planes, degrade_tone
+from rl_aesthetics.transforms import photographic
+from rl_aesthetics.transforms.space import EditSpace, View
+
+_RECENT = 512  # variants kept rendered, 25 kB each at 64 pixels: the episodes of a vector environment, and some
+
+
+class EpisodePhotos:
+    """The photos that a space's edits act on, by number.
+
+    Args:
+        dataset: what was degraded.
+        space: what edits there are.
+        size: side of the observation; other sizes are reduced from it, or from the photo.
+        undegraded_share: of the variants that are good already, so that leaving them alone is learned too.
+        crops: in a reversible space, the numbers from N on; there are none if left out.
+    """
+
+    def __init__(
+        self,
+        dataset: RLDataset,
+        space: EditSpace,
+        size: int = 64,
+        undegraded_share: float = 0.0,
+        crops: Crops | None = None,
+    ):
+        self.dataset, self.space, self.size, self.undegraded_share = dataset, space, size, undegraded_share
+        self.crops = crops
+        self.given = space.photographic or not dataset.is_reversible
+        """Whether edits act on the degraded photo as it is given, rather than on the original."""
+        self.original_state = photographic.REFERENCE if self.given else 0
+        described = dataset.info.get("degradation_model")
+        self.model = TonalDegradation.from_description(described) if described else MODELS["tonal"]
+        self._recent: OrderedDict[int, tuple[np.ndarray, np.ndarray]] = OrderedDict()
+
+    def __len__(self) -> int:
+        return len(self.dataset)
+
+    def start_states(self) -> np.ndarray:
+        """The edit state in which each photo's recorded episode begins, int64 `(N,)`."""
+        return np.zeros(len(self.dataset), np.int64) if self.given else self.dataset.start_states()
+
+    def view(self, size: int) -> View:
+        """What somebody sees of the photos who looks at `size` × `size` pixels."""
+        if not self.given and self.crops is None:
+            return View(self.space, self.dataset.thumbnails(size), self.dataset.original)
+        if not self.given:
+            return View(self.space, Reductions(self, size, "original"), self.original)
+        return View(
+            self.space, Reductions(self, size, "given"), self.photo, Reductions(self, size, "original"), self.original
+        )
+
+    def photo(self, number: int) -> np.ndarray:
+        """The photo with this number as it is given, uint8 `(H, W, 3)` BGR."""
+        index, variant = number % len(self.dataset), number // len(self.dataset)
+        if variant == 0:
+            return self.dataset.degraded(index)
+        return degrade_tone(self.original(number), self._drawn(number)[3])
+
+    def original(self, number: int) -> np.ndarray:
+        """What it should become, uint8 `(H, W, 3)` BGR."""
+        index, variant = number % len(self.dataset), number // len(self.dataset)
+        photo_HWC = self.dataset.original(index)
+        if variant == 0:
+            return photo_HWC
+        if self.crops is not None:
+            return self.crops.cut(photo_HWC, number)
+        share, place, mirrored, _ = self._drawn(number)
+        height, width = (int(side * share) // 2 * 2 for side in photo_HWC.shape[:2])
+        top, left = (
+            int(at * (side - kept)) for at, side, kept in zip(place, photo_HWC.shape, (height, width), strict=False)
+        )
+        crop = photo_HWC[top : top + height, left : left + width]
+        return np.ascontiguousarray(crop[:, ::-1] if mirrored else crop)
+
+    def pair(self, number: int) -> tuple[np.ndarray, np.ndarray]:
+        """(as given, original) of a variant, uint8 RGB `(3, S, S)` each, at the observation's size."""
+        if number in self._recent:
+            self._recent.move_to_end(number)
+            return self._recent[number]
+        # Crops of twice the observation's side are still sharp when they are reduced to it.
+        photo_3LL = self.dataset.thumbnails(2 * self.size)[number % len(self.dataset)]
+        if self.crops is not None:
+            box = self.crops(np.array([number]))
+            squares_1HWC = photo_3LL.transpose(1, 2, 0)[None]
+            cut_3SS = cut_squares(squares_1HWC, replace(box, photos_B=[0]), self.size)[0].transpose(2, 0, 1)
+            return self._remember(number, (cut_3SS, cut_3SS))
+        share, place, mirrored, strengths = self._drawn(number)
+        side = round(share * photo_3LL.shape[1])
+        top, left = (int(at * (photo_3LL.shape[1] - side)) for at in place)
+        crop_HWC = photo_3LL[:, top : top + side, left : left + side].transpose(1, 2, 0)
+        crop_HWC = np.ascontiguousarray(crop_HWC[:, ::-1] if mirrored else crop_HWC)
+        original_3SS = cv2.resize(crop_HWC, (self.size, self.size), interpolation=cv2.INTER_AREA).transpose(2, 0, 1)
+        pair = degrade_planes(original_3SS, strengths) if strengths else original_3SS, original_3SS
+        return self._remember(number, pair)
+
+    def _remember(self, number: int, pair: tuple[np.ndarray, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+        self._recent[number] = pair
+        if len(self._recent) > _RECENT:
+            self._recent.popitem(last=False)
+        return pair
+
+    def _drawn(self, number: int) -> tuple[float, tuple[float, float], bool, dict[str, float]]:
+        """(share of the sides, place of the crop, mirrored, strengths) of a variant."""
+        generator = np.random.default_rng(number)
+        share, place = float(generator.uniform(0.55, 1)), (float(generator.random()), float(generator.random()))
+        mirrored, good = bool(generator.random() < 0.5), bool(generator.random() < self.undegraded_share)
+        return share, place, mirrored, {} if good else self.model.draw(generator)
+
+
+class Reductions:
+    """All photos of `EpisodePhotos` reduced to squares, made when asked for: `reductions[numbers]`.
+
+    Args:
+        which: `given` or `original`.
+    """
+
+    def __init__(self, photos: EpisodePhotos, size: int, which: str):
+        self.photos, self.which = photos, which
+        self.shape = (len(photos), 3, size, size)
+        self._recorded: np.ndarray | None = None
+
+    def __getitem__(self, numbers_B: np.ndarray) -> np.ndarray:
+        """uint8 RGB `(B, 3, size, size)`; a new array."""
+        numbers_B = np.asarray(numbers_B)
+        reductions = np.empty((len(numbers_B), *self.shape[1:]), np.uint8)
+        recorded_B = numbers_B < len(self.photos)
+        if recorded_B.any():
+            if self._recorded is None:
+                kind = "degraded" if self.which == "given" else "original"
+                self._recorded = self.photos.dataset.thumbnails(self.shape[-1], kind)
+            reductions[recorded_B] = self._recorded[numbers_B[recorded_B]]
+        size, place = self.shape[-1], ("given", "original").index(self.which)
+        for k in np.flatnonzero(~recorded_B):
+            planes = self.photos.pair(int(numbers_B[k]))[place]
+            if size == self.photos.size:
+                reductions[k] = planes
+            else:
+                image_HWC = np.ascontiguousarray(planes.transpose(1, 2, 0))
+                reductions[k] = reduce_image(image_HWC, size).transpose(2, 0, 1)
+        return reductions
+
+
+class VariantSampler:
+    """Which photo comes next: every photo of a shard once in a new variant, shuffled, then all again.
+
+    Args:
+        fresh: draw variants; else the recorded degradations, as they are.
+        shard: (k, n) leaves photos k, k + n, k + 2n, … to this sampler.
+    """
+
+    def __init__(self, photos: EpisodePhotos, fresh: bool, shard: tuple[int, int] = (0, 1)):
+        self.count, self.fresh, self.depth = len(photos), fresh, None
+        self.photos = np.arange(self.count)[shard[0] :: shard[1]]
+        if not len(self.photos):
+            self.photos = np.arange(self.count)
+        self.seed(None)
+
+    def seed(self, seed: int | None) -> None:
+        self.random = np.random.default_rng(seed)
+        self.pending: list[int] = []
+
+    def __call__(self) -> tuple[int, int]:
+        """(number, edit state) of the next episode."""
+        if not self.pending:
+            self.pending = self.random.permutation(self.photos).tolist()
+        photo = int(self.pending.pop())
+        variants = (2**32 - 1) // self.count  # numbers travel as 32 bits
+        return photo + self.count * int(self.random.integers(1, variants)) if self.fresh else photo, 0
