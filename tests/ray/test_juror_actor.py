@@ -271,6 +271,29 @@ def test_an_actor_with_a_cache_computes_an_image_once_for_all_workers():
     assert stats["images"] == 4
     assert stats["cache_hits"] + stats["cache_shared"] == 12
     assert stats["cache_hits"] >= 4
+    assert scorer.metrics(timeout_s=30)["juror_cache_hit_rate"] == 12 / 16
+
+
+def test_what_is_tracked_is_of_the_replicas_that_answer():
+    scorer = start_jurors(slow_juror(0.01), replicas=2, num_cpus=0.1)
+    for seed in range(20):
+        scorer.score(some_images(2, seed))
+    both = scorer.metrics(timeout_s=30)
+    assert both["juror_replicas"] == 2
+    assert both["juror_images_per_batch"] == 2
+    assert both["juror_inference_ms_p50"] >= 10
+    assert 0 < both["juror_busy_share"] < 1
+    assert "juror_cache_hit_rate" not in both
+    ray.kill(scorer.actors[0])
+    assert scorer.metrics(timeout_s=30)["juror_replicas"] == 1
+    ray.kill(scorer.actors[1])
+    assert scorer.metrics(timeout_s=30) == {"juror_replicas": 0}
+
+
+def test_it_says_in_logs_and_on_the_dashboard_which_one_it_is():
+    kind = JurorActor.__ray_actor_class__
+    assert repr(kind(MeanJuror, label="juror mean #0")) == "juror mean #0"
+    assert repr(kind.__new__(kind)) == "juror"  # Ray asks for it also when the constructor has failed
 
 
 def test_it_names_itself_on_the_dashboard_and_in_logs(scorer):
