@@ -13,6 +13,7 @@ from rl_aesthetics.env import Task
 from rl_aesthetics.episodes import Episodes, Evaluation, Policy, agent_policy
 from rl_aesthetics.errors import UserError
 from rl_aesthetics.scoring import Scorer
+from rl_aesthetics.traces import trace
 
 RANDOM_SEEDS = 5
 """Runs of the random baseline, whose numbers are averaged."""
@@ -131,5 +132,5 @@ def evaluate(
         "dataset_juror": dataset.juror,
     }
     summary = report.summarise(evaluation, agents, runs, described)
-    report.write(Path(output_dir), evaluation, agents, summary)
+    report.write(Path(output_dir), evaluation, agents, summary, trace(agent, evaluation, agents))
     return summary

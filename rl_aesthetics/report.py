@@ -3,6 +3,9 @@
     OUTPUT/results.csv              one row a photo
     OUTPUT/before_after/0001.png    the first 20 photos: degraded, edited, original
     OUTPUT/before_after/0001.txt    their edits, one a line
+    OUTPUT/report.html              everything on one page that needs no other file and can be mailed
+    OUTPUT/episodes.jsonl           every decision with what the agent expected, see `traces`
+    OUTPUT/pictures/                the page's charts, a contact sheet of the worst episodes, and an animation
     OUTPUT/summary.json             the agent's numbers, and the baselines' under `baselines`
 
 Everything is written beside and moved into place at the end, `summary.json` last: where it stands, the rest is whole.
@@ -25,12 +28,16 @@ from PIL import Image, ImageDraw, ImageFont
 from rich.table import Table
 
 from rl_aesthetics.errors import UserError
+from rl_aesthetics.report_page import render_report
+from rl_aesthetics.report_pictures import write_pictures
+from rl_aesthetics.traces import TRACES, Trace, write_traces
 from rl_aesthetics.transforms import STOP, TRANSFORMS
 
 if TYPE_CHECKING:
     from rl_aesthetics.episodes import Episodes, Evaluation
 
 RESULTS, PICTURES, SUMMARY = "results.csv", "before_after", "summary.json"
+PAGE, CHARTS = "report.html", "pictures"
 
 COLUMNS = (
     "image_id",
@@ -123,8 +130,18 @@ def check_writable(folder: Path | str) -> None:
         raise UserError(f"cannot write to {folder}: {error.strerror}; choose another output folder") from error
 
 
-def write(output_dir: Path, evaluation: Evaluation, episodes: Episodes, summary: Mapping[str, Any]) -> None:
+def write(
+    output_dir: Path,
+    evaluation: Evaluation,
+    episodes: Episodes,
+    summary: Mapping[str, Any],
+    traces: Sequence[Trace] = (),
+) -> None:
     """Write the whole report into a folder, in place of an older one there; other files stay.
+
+    Args:
+        traces: what the agent saw and expected, for the page, `episodes.jsonl` and the pictures, which are left out
+            where there are none.
 
     Raises:
         UserError: the folder cannot be written.
@@ -136,11 +153,20 @@ def write(output_dir: Path, evaluation: Evaluation, episodes: Episodes, summary:
         _write_pictures(beside / PICTURES, evaluation, episodes)
         text = json.dumps(summary, indent=2, allow_nan=False)
         (beside / SUMMARY).write_text(text + "\n", encoding="utf-8")
+        (beside / CHARTS).mkdir()
+        if traces:
+            write_traces(beside / TRACES, traces)
+            (beside / PAGE).write_text(render_report(evaluation.dataset, traces, summary), encoding="utf-8")
+            write_pictures(beside / CHARTS, evaluation.dataset, traces)
         (output_dir / SUMMARY).unlink(missing_ok=True)  # of an older report, whose other files go now
-        if (output_dir / PICTURES).exists():
-            os.replace(output_dir / PICTURES, beside / "old")
-        for name in (PICTURES, RESULTS, SUMMARY):
-            os.replace(beside / name, output_dir / name)
+        for name in (PICTURES, CHARTS):
+            if (output_dir / name).exists():
+                os.replace(output_dir / name, beside / f"old_{name}")
+        for name in (PICTURES, CHARTS, RESULTS, TRACES, PAGE, SUMMARY):
+            if (beside / name).exists():
+                os.replace(beside / name, output_dir / name)
+            else:
+                (output_dir / name).unlink(missing_ok=True)
     except OSError as error:
         raise UserError(f"cannot write to {output_dir}: {error.strerror}") from error
     finally:

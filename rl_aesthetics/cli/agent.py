@@ -44,8 +44,10 @@ def evaluate(
     """Measure a trained agent on photos it has not seen, beside baselines.
 
     The agent edits every photo of the split greedily. OUTPUT_DIR gets
-    summary.json (all numbers), results.csv (one row a photo) and
-    before_after/ (pictures of the first 20 photos and their edits).
+    report.html (one page to look at and to mail), summary.json (all
+    numbers), results.csv (one row a photo), episodes.jsonl (every decision),
+    pictures/ (charts, contact sheet, animation) and before_after/ (the first
+    20 photos and their edits). `rl-aesthetics studio` shows it, too.
 
     improved: the score rose. recovered: it reached the original's. exact: the
     pixels are the original's. oracle fraction: the improvement, divided by
@@ -67,7 +69,7 @@ def evaluate(
     with PartsProgress(console) as progress:
         summary = run(agent, photos, scorer, output_dir, checkpoint, max_steps, oracle, progress)
     console.print(report.table(summary))
-    for name in (report.SUMMARY, report.RESULTS, report.PICTURES):
+    for name in (report.PAGE, report.SUMMARY, report.RESULTS, report.PICTURES):
         console.print(f"wrote {output_dir / name}")
     record_evaluation(checkpoint, output_dir, summary)
 

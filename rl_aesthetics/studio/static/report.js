@@ -1,0 +1,18 @@
+// Filters and sorts the episodes of a report, which has no server to do it.
+"use strict";
+const filters = document.getElementById("filters"), list = document.getElementById("traces");
+const apply = () => {
+  const want = Object.fromEntries(new FormData(filters));
+  const key = { worst: "worst", best: "worst", surprise: "surprise", photo: "photo" }[want.sort];
+  const sign = want.sort === "best" ? -1 : 1;
+  const traces = [...list.children].sort((a, b) => sign * (a.dataset[key] - b.dataset[key]) || a.dataset.photo - b.dataset.photo);
+  let count = 0;
+  for (const trace of traces) {
+    trace.hidden = ["kind", "first", "depth"].some((name) => want[name] && want[name] !== trace.dataset[name]);
+    count += !trace.hidden;
+  }
+  list.replaceChildren(...traces);
+  document.getElementById("count").textContent = count;
+};
+filters.addEventListener("change", apply);
+filters.addEventListener("submit", (event) => event.preventDefault());
