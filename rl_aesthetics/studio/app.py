@@ -12,7 +12,7 @@ from fastapi import FastAPI, Form, Request, Response
 from fastapi.responses import RedirectResponse
 from fastapi.staticfiles import StaticFiles
 
-from rl_aesthetics.studio import enhance_pages
+from rl_aesthetics.studio import dataset_pages, enhance_pages, evaluation_pages, training_pages
 from rl_aesthetics.studio.gate import TOKEN_COOKIE, Gate, token_proof
 from rl_aesthetics.studio.library import Library
 from rl_aesthetics.studio.pages import STATIC
@@ -59,7 +59,8 @@ def create_app(library: Library, settings: StudioSettings | None = None) -> Fast
     app.mount("/static", KeptStaticFiles(directory=STATIC))
     add_error_pages(app, site)
     _add_doors(app, site)
-    enhance_pages.add(app, site)
+    for view in (enhance_pages, dataset_pages, evaluation_pages, training_pages):
+        view.add(app, site)
     return app
 
 

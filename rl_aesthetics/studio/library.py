@@ -21,7 +21,7 @@ from rl_aesthetics.scoring import Scorer
 T = TypeVar("T")
 MAX_DEPTH = 5
 RESCAN_SECONDS = 5.0
-_DEEP = {"images", "originals", "before_after", "checkpoints", "mlartifacts", "node_modules"}
+_DEEP = {"images", "originals", "before_after", "checkpoints", "mlartifacts", "mlflow_spool", "node_modules"}
 
 SUMMARY, EPISODES, METRICS = "summary.json", "episodes.jsonl", "metrics.jsonl"
 
