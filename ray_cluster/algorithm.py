@@ -6,8 +6,10 @@ from ray.rllib.algorithms.algorithm_config import AlgorithmConfig
 from ray.rllib.core.rl_module.rl_module import RLModuleSpec
 
 from juror_service.pocket_network import load_pocket_network
+from ray_cluster.fit_head import initial_network
 from ray_cluster.fit_values import fit_values
-from ray_cluster.learner import ActorLearnerDQN, QLearner
+from ray_cluster.learner import ActorLearnerDQN
+from ray_cluster.q_learner import QLearner
 from ray_cluster.rl_module import QModule
 from ray_cluster.rollout import RolloutWorker
 from ray_cluster.topology import Topology
@@ -73,6 +75,8 @@ def build_algorithm(
                 "settings": config,
                 "weight_decay": learner.weight_decay,
                 "target_update_frequency": training.target_update_frequency,
+                "bf16": learner.bf16,
+                "compile": learner.compile,
             },
         )
         .training(
@@ -90,7 +94,6 @@ def build_algorithm(
                     "network_options": learner.network_options,
                     "actions": task.actions,
                     "double_q": learner.double_q,
-                    "gamma": training.gamma,
                     "remember_next_action": learner.remember_next_action,
                 },
             )
@@ -100,6 +103,9 @@ def build_algorithm(
         )
     )
     algorithm: ActorLearnerDQN = algorithm_config.build_algo()
+    if learner.pretrained is not None:
+        tensors = initial_network(config, task).state_dict()
+        algorithm.start_from(lambda network: network.load_state_dict(tensors))
     if learner.warm_start:
         algorithm.start_from(_as_the_pocket_juror)
     return algorithm

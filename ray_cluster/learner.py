@@ -1,4 +1,4 @@
-"""The actor-learner: `ActorLearnerDQN` overlaps sampling and learning; `QLearner` is the gradient step.
+"""The actor-learner: `ActorLearnerDQN` overlaps sampling and learning.
 
     runners ── complete episodes ──> ReplayBuffer ── minibatches ──> QLearner
        ^                                                                │
@@ -17,15 +17,13 @@ from typing import Any
 import numpy as np
 import torch
 from ray.rllib.algorithms.dqn import DQN, DQNConfig
-from ray.rllib.algorithms.dqn.torch.dqn_torch_learner import DQNTorchLearner
 from ray.rllib.core import DEFAULT_MODULE_ID
 from ray.rllib.core.columns import Columns
-from ray.rllib.core.rl_module.apis import TargetNetworkAPI
 from ray.rllib.policy.sample_batch import MultiAgentBatch, SampleBatch
-from torch import nn
 
-from ray_cluster.replay import ReplayBuffer, ReplayRenderer
-from ray_cluster.rl_module import LOSS, NEXT_ACTIONS, NEXT_SCORES, SCORES
+from ray_cluster.q_learner import QLearner
+from ray_cluster.replay import PrioritizedReplayBuffer, ReplayBuffer, ReplayRenderer, Sample
+from ray_cluster.rl_module import DISCOUNTS, NEXT_ACTIONS, NEXT_SCORES, SCORES, TD_ERROR, WEIGHTS
 from ray_cluster.rollout import EPISODE, Fragment
 from rl_aesthetics.config import Config
 from rl_aesthetics.errors import ScoringError
@@ -36,79 +34,20 @@ PATIENCE_S = 180.0
 """A juror may restart and calls to it may be repeated, but not for longer than this."""
 
 
-class QLearner(DQNTorchLearner):
-    """The network's loss on the actions that were taken, AdamW, a target network synced every so many updates.
-
-    RLlib checks every gradient for finiteness; here the global norm is computed anyway, and one check of it does.
-    """
-
-    def build(self) -> None:
-        super().build()
-        self.updates = self.skipped_updates = 0
-        self.losses: list[torch.Tensor] = []
-
-    @classmethod
-    def rl_module_required_apis(cls) -> list[type]:
-        return [TargetNetworkAPI]
-
-    def configure_optimizers_for_module(self, module_id: str, config=None) -> None:
-        network = self._module[module_id].unwrapped().network
-        # Weight decay is for weights: scales and biases of a few numbers each have no reason to be small.
-        decayed = [p for p in network.parameters() if p.ndim > 1]
-        others = [p for p in network.parameters() if p.ndim <= 1]
-        optimizer = torch.optim.AdamW(
-            [
-                {"params": decayed, "weight_decay": config.learner_config_dict["weight_decay"]},
-                {"params": others, "weight_decay": 0.0},
-            ],
-            lr=config.lr,
-            fused=True,  # 0.6 in place of 1.8 to 3 ms an update of the usual DQN network, on one core
-        )
-        self.register_optimizer(
-            module_id=module_id, optimizer=optimizer, params=[*decayed, *others], lr_or_lr_schedule=config.lr
-        )
-
-    def before_gradient_based_update(self, *, timesteps: dict[str, Any]) -> None:
-        for optimizer in self._named_optimizers.values():
-            for group in optimizer.param_groups:
-                group["lr"] = timesteps["learning_rate"]
-
-    def compute_loss_for_module(self, *, module_id, config, batch, fwd_out) -> torch.Tensor:
-        return fwd_out[LOSS].mean()
-
-    def _uncompiled_update(self, batch: dict, **kwargs):
-        forward = self.module.forward_train(batch)
-        losses = self.compute_losses(fwd_out=forward, batch=batch)
-        (optimizer,) = self._named_optimizers.values()
-        optimizer.zero_grad(set_to_none=True)
-        sum(losses.values()).backward()
-        bound = self.config.grad_clip if self.config.grad_clip is not None else float("inf")
-        parameters = [p for group in optimizer.param_groups for p in group["params"]]
-        if torch.isfinite(nn.utils.clip_grad_norm_(parameters, bound)):
-            optimizer.step()
-        else:
-            self.skipped_updates += 1
-        self.updates += 1
-        if self.updates % self.config.learner_config_dict["target_update_frequency"] == 0:
-            for module in self.module.values():
-                module.unwrapped().sync_target_network()
-        self.losses += [loss.detach() for loss in losses.values()]
-        return forward, losses, {}
-
-    def after_gradient_based_update(self, *, timesteps: dict[str, Any]) -> None:
-        """Nothing: the target network was synced where updates are counted, the learning rate was set before."""
-
-    def take_losses(self) -> list[float]:
-        """The losses since the last call."""
-        losses, self.losses = torch.stack(self.losses).tolist() if self.losses else [], []
-        return losses
-
-    def get_state(self, *args, **kwargs) -> dict:
-        return {**super().get_state(*args, **kwargs), "updates": self.updates}
-
-    def set_state(self, state: dict) -> None:
-        super().set_state(state)
-        self.updates = state.get("updates", self.updates)
+def columns_of(sample: Sample, observations: np.ndarray, following: np.ndarray) -> dict[str, torch.Tensor]:
+    """What `QModule` learns from: a sample's transitions, and uint8 `(B, 3, S, S)` before and after them."""
+    batch = sample.transitions
+    columns = {
+        Columns.OBS: observations,
+        Columns.NEXT_OBS: following,
+        Columns.ACTIONS: batch["action"].astype(np.int64),
+        NEXT_ACTIONS: batch["next_action"].astype(np.int64),
+        Columns.REWARDS: batch["reward"],
+        DISCOUNTS: sample.discounts,
+        SCORES: batch["score"],
+        NEXT_SCORES: batch["next_score"],
+    }
+    return {name: torch.from_numpy(np.ascontiguousarray(column)) for name, column in columns.items()}
 
 
 class ActorLearnerDQN(DQN):
@@ -128,7 +67,13 @@ class ActorLearnerDQN(DQN):
         training, learner = self.settings.rl_training.training, self.settings.learner
         shape = tuple(self.settings.rl_training.state.shape)
         by_reference = learner.replay == "reference"
-        self.replay = ReplayBuffer(training.replay_capacity, None if by_reference else shape)
+        frame_shape = None if by_reference else shape
+        self.replay = (
+            PrioritizedReplayBuffer(training.replay_capacity, frame_shape, learner.priority_alpha)
+            if learner.prioritized
+            else ReplayBuffer(training.replay_capacity, frame_shape)
+        )
+        self._frames: dict[int, tuple[np.ndarray, np.ndarray]] = {}
         self.renderer = None
         if by_reference:
             # Crops of twice the observation's side are still sharp when they are reduced to it.
@@ -157,6 +102,8 @@ class ActorLearnerDQN(DQN):
 
     @property
     def _exploration(self) -> tuple[float, float | None]:
+        if self.settings.learner.noisy:
+            return 0.0, None  # the noise explores
         training = self.settings.rl_training.training
         ends = training.epsilon_start, training.epsilon_end
         return self.settings.exploration.at(self.episodes_done, self.env_steps, ends, training.epsilon_decay)
@@ -246,31 +193,38 @@ class ActorLearnerDQN(DQN):
             )
 
     def _learn(self, updates: int) -> None:
-        size = self.settings.rl_training.training.batch_size
-        rows = self.replay.sample(updates * size, self.generator)
-        batch = self.replay.transitions[rows]
+        training, learner = self.settings.rl_training.training, self.settings.learner
+        prioritized = isinstance(self.replay, PrioritizedReplayBuffer)
+        rows = self.replay.sample(updates * training.batch_size, self.generator, updates)
+        sample = self.replay.steps(rows, learner.n_step, training.gamma)
         if self.renderer is None:
-            observations, following = self.replay.observations(rows)
+            observations, following = self.replay.observations(rows, sample.ends, self._frames_for(len(rows)))
         else:
-            observations, following = self.renderer(batch, self.generator)
-        columns = {
-            Columns.OBS: observations,
-            Columns.NEXT_OBS: following,
-            Columns.ACTIONS: batch["action"].astype(np.int64),
-            NEXT_ACTIONS: batch["next_action"].astype(np.int64),
-            Columns.REWARDS: batch["reward"],
-            SCORES: batch["score"],
-            NEXT_SCORES: batch["next_score"],
-            Columns.TERMINATEDS: batch["terminated"],
-        }
-        tensors = {name: torch.from_numpy(np.ascontiguousarray(column)) for name, column in columns.items()}
-        self.learner_group.update(
-            batch=MultiAgentBatch({DEFAULT_MODULE_ID: SampleBatch(tensors)}, len(rows)),
+            observations, following = self.renderer(sample.transitions, self.generator)
+        columns = columns_of(sample, observations, following)
+        if prioritized:
+            columns[WEIGHTS] = torch.from_numpy(self.replay.weights(rows, self.priority_beta, updates))
+        (results,) = self.learner_group.update(
+            batch=MultiAgentBatch({DEFAULT_MODULE_ID: SampleBatch(columns)}, len(rows)),
             timesteps={"learning_rate": self.learning_rate},
-            num_epochs=1,
-            minibatch_size=size,
+            minibatch_size=training.batch_size,
         )
+        if prioritized:
+            self.replay.update_priorities(rows, results[TD_ERROR].cpu().numpy())
         self.trained += len(rows)
+
+    def _frames_for(self, count: int) -> tuple[np.ndarray, np.ndarray]:
+        """Two arrays for `count` frames, the same each time: making new ones takes longer than filling them."""
+        if count not in self._frames:
+            shape = (count, *self.replay.frames.shape[1:])
+            self._frames[count] = np.empty(shape, np.uint8), np.empty(shape, np.uint8)
+        return self._frames[count]
+
+    @property
+    def priority_beta(self) -> float:
+        """How far importance weights make up for priorities now: linear to 1 over the training."""
+        start = self.settings.learner.priority_beta
+        return start + (1 - start) * min(1.0, self.progress)
 
     @property
     def learning_rate(self) -> float:

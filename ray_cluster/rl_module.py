@@ -11,18 +11,26 @@ from ray.rllib.core.rl_module.apis import InferenceOnlyAPI, TargetNetworkAPI
 from ray.rllib.core.rl_module.torch import TorchRLModule
 from torch import Tensor
 
+from rl_aesthetics.heads import set_noise
 from rl_aesthetics.networks import make_network
 
 LOSS, TD_ERROR, TD_TARGET = "loss", "td_error", "td_target"
 NEXT_ACTIONS, SCORES, NEXT_SCORES = "next_actions", "scores", "next_scores"
+DISCOUNTS, WEIGHTS = "discounts", "weights"
 
 
 class QModule(TorchRLModule, InferenceOnlyAPI, TargetNetworkAPI):
     """One of `rl_aesthetics.networks` with a target network.
 
-    `model_config` has `network` (its name), `network_options`, `actions`, `double_q`, `gamma` and
-    `remember_next_action`: whether the next action is the one that the behaviour policy preferred when it got there,
-    which for the edit-scoring network saves looking at every action's result again.
+    `model_config` has `network` (its name), `network_options`, `actions`, `double_q` and `remember_next_action`:
+    whether the next action is the one that the behaviour policy preferred when it got there, which for the edit-scoring
+    network saves looking at every action's result again.
+
+    A training batch has, of B transitions over n steps or fewer: observations and actions of the first step; the sum of
+    discounted rewards (`REWARDS`) and the discount of what follows (`DISCOUNTS`: γ to the power of the steps, 0 at the
+    end of an episode); what follows (`NEXT_OBS`, `NEXT_ACTIONS`, `NEXT_SCORES`); the scores before the first step.
+
+    Noisy layers are noisy here, where there is training; evaluation has a network of its own, without noise.
     """
 
     framework = "torch"
@@ -33,6 +41,7 @@ class QModule(TorchRLModule, InferenceOnlyAPI, TargetNetworkAPI):
             model["network"], model["actions"], self.observation_space.shape[-1], **model["network_options"]
         )
         self.network.train(not self.inference_only)
+        set_noise(self.network, True)
 
     def make_target_networks(self) -> None:
         self._target_network = copy.deepcopy(self.network).requires_grad_(False).eval()
@@ -63,29 +72,31 @@ class QModule(TorchRLModule, InferenceOnlyAPI, TargetNetworkAPI):
         return {Columns.ACTION_DIST_INPUTS: values_BA, Columns.ACTIONS: values_BA.argmax(1)}
 
     def _forward_train(self, batch: dict[str, Any], **kwargs) -> dict[str, Any]:
-        """Loss, TD error and target of the actions that were taken, float32 `(B,)` each.
+        """Loss and TD error of the actions that were taken, float32 `(B,)`, and what they should have been.
 
-        y = r + γ (1 − terminated) Q_target(s', a*), where a* is the arg max of the online network (double Q, arXiv
-        1509.06461), of the target network, or the remembered one. For networks whose values include the score of the
-        observation, Q = V − score, so y_V = r + score + γ (1 − terminated) (V_target(s', a*) − score').
+        y = R + γᵐ Q_target(s_m, a*), where R is the sum of m ≤ n discounted rewards and a* the arg max of the online
+        network (double Q, arXiv 1509.06461), of the target network, or the remembered one.
+
+        For networks whose values include the score of the observation, Q = V − score at both ends, so
+        V(s₀, a₀) = R + score₀ + γᵐ (V_target(s_m, a*) − score_m). Where all m rewards are differences of scores and γ
+        is 1, they telescope: R + score₀ − score_m is what was paid besides.
         """
+        returns_B, discounts_B = batch[Columns.REWARDS], batch[DISCOUNTS]
         with torch.no_grad():
-            next_B = self._next_values(batch)
-            reward_B = batch[Columns.REWARDS]
+            following = self._following(batch)
             if self.network.values_include_score:
-                reward_B, next_B = reward_B + batch[SCORES], next_B - batch[NEXT_SCORES]
-            going_B = 1.0 - batch[Columns.TERMINATEDS].float()
-            target_B = reward_B + self.model_config["gamma"] * going_B * next_B
-        loss_B, error_B = self.network.loss(batch[Columns.OBS], batch[Columns.ACTIONS], target_B)
-        return {LOSS: loss_B, TD_ERROR: error_B, TD_TARGET: target_B}
+                returns_B = returns_B + batch[SCORES] - discounts_B * batch[NEXT_SCORES]
+            targets = self.network.targets(returns_B, discounts_B, following)
+        loss_B, error_B = self.network.loss(batch[Columns.OBS], batch[Columns.ACTIONS], targets)
+        return {LOSS: loss_B, TD_ERROR: error_B, TD_TARGET: targets}
 
-    def _next_values(self, batch: dict[str, Any]) -> Tensor:
-        following, target = batch[Columns.NEXT_OBS], self._target_network
+    def _following(self, batch: dict[str, Any]) -> Tensor:
+        after, target = batch[Columns.NEXT_OBS], self._target_network
         if self.model_config["remember_next_action"]:
-            return target.taken(following, batch[NEXT_ACTIONS].clamp(min=0))
+            return target.following(after, batch[NEXT_ACTIONS].clamp(min=0))
         if not self.model_config["double_q"]:
-            return target(following).amax(1)
+            return target.following(after, None)
         self.network.eval()  # choosing is no training: running statistics, and they stay as they are
-        chosen_B = self.network(following).argmax(1)
+        chosen_B = self.network(after).argmax(1)
         self.network.train()
-        return target.taken(following, chosen_B)
+        return target.following(after, chosen_B)

@@ -23,6 +23,7 @@ from ray_cluster.algorithm import build_algorithm
 from ray_cluster.checkpoint import CheckpointStore, open_checkpoint
 from ray_cluster.elastic import ClusterFollower
 from ray_cluster.epochs import EpochLoop
+from ray_cluster.fit_head import initial_network
 from ray_cluster.fit_values import fit_values
 from ray_cluster.interruption import Interruption
 from ray_cluster.juror_actor import ActorScorer, start_jurors
@@ -38,7 +39,6 @@ from rl_aesthetics.config import Config, to_yaml
 from rl_aesthetics.dataset import RLDataset
 from rl_aesthetics.env import Task
 from rl_aesthetics.errors import UserError
-from rl_aesthetics.networks import make_network
 from rl_aesthetics.saved_scores import SavedScores
 from rl_aesthetics.transforms import action_names
 from rl_aesthetics.transforms.space import EditSpace
@@ -111,9 +111,7 @@ class Training:
         self.dataset, self.validation_set = RLDataset(root, "train"), RLDataset(root, "val")
         self.task = task_of(config)
         self.config = config = fit_values(config, self.task)
-        make_network(
-            config.learner.network, self.task.actions, self.task.observation_size, **config.learner.network_options
-        )
+        initial_network(config, self.task)  # what it cannot be made of is told now
         self.initial_agent = None
         if config.learner.initial_agent:
             self.initial_agent = DQNAgent.load(config.learner.initial_agent)

@@ -6,12 +6,13 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from rl_aesthetics.config import Learner, Training
+    from rl_aesthetics.exploration import Exploration
 
 _HEAD = ("dueling", "noisy", "num_atoms", "frozen")
 """Settings of the learner that are options of the network, too."""
 
 
-def check_algorithm(learner: Learner, training: Training) -> None:
+def check_algorithm(learner: Learner, training: Training, exploration: Exploration) -> None:
     """Raise ValueError where options of the learner cannot work together."""
     options = learner.network_options
     for name in (*_HEAD, "pretrained"):
@@ -39,3 +40,5 @@ def check_algorithm(learner: Learner, training: Training) -> None:
             "learner.noisy excludes learner.remember_next_action: what was preferred under one draw of the noise is "
             "not what is preferred under another"
         )
+    if learner.noisy and exploration.policy != "epsilon_greedy":
+        raise ValueError(f"learner.noisy excludes exploration.policy={exploration.policy}: the noise explores")

@@ -35,9 +35,12 @@ class QNetwork(nn.Module):
         values_include_score: the outputs are Q(s, a) + score(s). Rewards are differences of scores, so this sum does
             not depend on score(s): it is the value of what the action leads to, on the scale of the scores. The arg max
             is the same; the learner puts the scores into its targets.
+        bf16: whether `features` computes in bfloat16, by autocast.
     """
 
     values_include_score = False
+    bf16 = False
+    trunk: nn.Module
 
     def __init__(self, actions: Sequence[str], size: int = 64):
         super().__init__()
@@ -46,6 +49,12 @@ class QNetwork(nn.Module):
     def forward(self, observations_BCHW: Tensor) -> Tensor:
         """float32 `(B, A)` from uint8 `(B, 3, S, S)`."""
         raise NotImplementedError
+
+    def features(self, images_BCHW: Tensor) -> Tensor:
+        """What `self.trunk` makes of images, float32 `(B, F)`: in bfloat16 on the way, if that is wanted."""
+        with torch.autocast(images_BCHW.device.type, torch.bfloat16, enabled=self.bf16):
+            features_BF = self.trunk(images_BCHW)
+        return features_BF.float()
 
     def taken(self, observations_BCHW: Tensor, actions_B: Tensor) -> Tensor:
         """float32 `(B,)`: the values of one action each, which is what learning needs."""
@@ -101,7 +110,7 @@ class HeadPerAction(QNetwork):
         self.train()
 
     def forward(self, observations_BCHW: Tensor) -> Tensor:
-        outputs_BAZ = self.head(self.trunk(observations_BCHW))
+        outputs_BAZ = self.head(self.features(observations_BCHW))
         if not self.distributional:
             return outputs_BAZ[..., 0]
         return outputs_BAZ.softmax(2) @ self.support_Z
@@ -110,10 +119,10 @@ class HeadPerAction(QNetwork):
         """With atoms the distribution float32 `(B, Z)` of the actions' returns, in place of their means."""
         if not self.distributional:
             return super().following(observations_BCHW, actions_B)
-        probabilities_BAZ = self.head(self.trunk(observations_BCHW)).softmax(2)
+        probabilities_BAZ = self.head(self.features(observations_BCHW)).softmax(2)
         if actions_B is None:
             actions_B = (probabilities_BAZ @ self.support_Z).argmax(1)
-        return probabilities_BAZ[torch.arange(len(actions_B)), actions_B.long()]
+        return _of_actions(probabilities_BAZ, actions_B)
 
     def targets(self, returns_B: Tensor, discounts_B: Tensor, following: Tensor) -> Tensor:
         """With atoms the distribution of return + discount × what follows, float32 `(B, Z)`."""
@@ -126,10 +135,14 @@ class HeadPerAction(QNetwork):
         Rainbow (arXiv 1710.02298): its bound is 0, where cross-entropy's is the target's entropy."""
         if not self.distributional:
             return super().loss(observations_BCHW, actions_B, targets_B)
-        logits_BAZ = self.head(self.trunk(observations_BCHW))
-        logits_BZ = logits_BAZ[torch.arange(len(actions_B)), actions_B.long()]
+        logits_BZ = _of_actions(self.head(self.features(observations_BCHW)), actions_B)
         loss_B = -(targets_B * logits_BZ.log_softmax(1)).sum(1)
         return loss_B, (loss_B + torch.xlogy(targets_B, targets_B).sum(1)).detach()
+
+
+def _of_actions(values_BAZ: Tensor, actions_B: Tensor) -> Tensor:
+    """Those of one action each: `(B, Z)`."""
+    return values_BAZ[torch.arange(len(actions_B), device=values_BAZ.device), actions_B.long()]
 
 
 class SimpleCNN(HeadPerAction):
@@ -281,7 +294,7 @@ class EditScoring(QNetwork):
     def _outputs(self, images_BCHW: Tensor, actions_B: Tensor) -> Tensor:
         images_BCHW = images_BCHW.contiguous(memory_format=torch.channels_last)
         if self.training or torch.is_grad_enabled():
-            features_BF = self.trunk(images_BCHW)
+            features_BF = self.features(images_BCHW)
         else:
             self._folded = self._folded or FoldedTrunk(self.trunk)
             features_BF = self._folded(images_BCHW)

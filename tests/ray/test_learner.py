@@ -14,6 +14,7 @@ from ray.rllib.core import DEFAULT_MODULE_ID
 from ray_cluster.algorithm import build_algorithm
 from ray_cluster.juror_actor import start_jurors
 from ray_cluster.replay import ReplayRenderer
+from ray_cluster.rl_module import DISCOUNTS
 from ray_cluster.topology import one_machine, plan
 from ray_cluster.train import task_of
 from ray_cluster.validation import ValidationWorker
@@ -88,7 +89,9 @@ def scenes(first, count):
 def started(dataset, make, workers, *overrides, juror=None):
     config = load_config(None, [*SHARES, f"ray.num_rollout_workers={workers}", *overrides])
     task = task_of(config)
-    return build_algorithm(config, dataset, juror or start_jurors(make, num_cpus=0.1), task, plan(config, one_machine(2)))
+    return build_algorithm(
+        config, dataset, juror or start_jurors(make, num_cpus=0.1), task, plan(config, one_machine(2))
+    )
 
 
 @pytest.fixture(scope="module")
@@ -192,9 +195,17 @@ def test_stored_frames_are_what_replay_by_reference_would_render(algorithm, phot
     np.testing.assert_array_equal(after, rendered[1])
 
 
-def test_the_configured_gamma_reaches_the_model(algorithm):
+def test_the_configured_gamma_reaches_what_is_learned_from(algorithm, monkeypatch):
     """A sampled hyper-parameter never reached the model once."""
-    assert network_of(algorithm).model_config["gamma"] == GAMMA
+    seen, update = [], algorithm.learner_group.update
+
+    def noting(**kwargs):
+        seen.append(kwargs["batch"].policy_batches[DEFAULT_MODULE_ID][DISCOUNTS])
+        return update(**kwargs)
+
+    monkeypatch.setattr(algorithm.learner_group, "update", noting)
+    algorithm._learn(4)
+    assert sorted(seen[0].unique().tolist()) == pytest.approx([0, GAMMA])
 
 
 def test_the_target_network_is_synced_every_so_many_updates(algorithm):

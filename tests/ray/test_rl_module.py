@@ -6,15 +6,18 @@ import torch
 from ray.rllib.core.columns import Columns
 from ray.rllib.core.rl_module.rl_module import RLModuleSpec
 
-from ray_cluster.rl_module import LOSS, NEXT_ACTIONS, NEXT_SCORES, SCORES, TD_ERROR, TD_TARGET, QModule
+from ray_cluster.learner import columns_of
+from ray_cluster.replay import TRANSITION, ReplayBuffer
+from ray_cluster.rl_module import DISCOUNTS, LOSS, NEXT_ACTIONS, NEXT_SCORES, SCORES, TD_ERROR, TD_TARGET, QModule
 from rl_aesthetics.env import Task
+from rl_aesthetics.heads import set_noise
 from rl_aesthetics.networks import EditScoring, make_network
 
 pytestmark = pytest.mark.ray
 TASK, BATCH = Task(), 12
 
 
-def module_of(network="simple_cnn", *, gamma=0.9, double_q=True, remember=False, inference_only=False, **options):
+def module_of(network="simple_cnn", *, double_q=True, remember=False, inference_only=False, **options):
     """A module whose target network differs from its online network."""
     observation_space, action_space = TASK.spaces()
     torch.manual_seed(0)
@@ -27,7 +30,6 @@ def module_of(network="simple_cnn", *, gamma=0.9, double_q=True, remember=False,
             "network": network,
             "network_options": options,
             "actions": TASK.actions,
-            "gamma": gamma,
             "double_q": double_q,
             "remember_next_action": remember,
         },
@@ -39,7 +41,7 @@ def module_of(network="simple_cnn", *, gamma=0.9, double_q=True, remember=False,
     return module
 
 
-def some_batch(seed=0):
+def some_batch(seed=0, gamma=0.9):
     rng = np.random.default_rng(seed)
     images = rng.integers(0, 256, (2, BATCH, 3, 64, 64), np.uint8)
     columns = {
@@ -50,7 +52,7 @@ def some_batch(seed=0):
         Columns.REWARDS: rng.normal(size=BATCH).astype(np.float32),
         SCORES: rng.random(BATCH, np.float32),
         NEXT_SCORES: rng.random(BATCH, np.float32),
-        Columns.TERMINATEDS: np.arange(BATCH) % 3 == 0,
+        DISCOUNTS: np.where(np.arange(BATCH) % 3 == 0, 0, gamma).astype(np.float32),
     }
     return {name: torch.from_numpy(column) for name, column in columns.items()}
 
@@ -67,15 +69,14 @@ def values(network, observations):
 
 def bellman(module, batch, chosen):
     """r + γ Q_target(s', chosen), and r alone at the end of an episode, one transition at a time."""
-    gamma = module.model_config["gamma"]
     following = values(module._target_network, batch[Columns.NEXT_OBS])
-    reward, terminated = batch[Columns.REWARDS].numpy(), batch[Columns.TERMINATEDS].numpy()
+    reward, discount = batch[Columns.REWARDS].numpy(), batch[DISCOUNTS].numpy()
     includes_score = module.network.values_include_score
     score, next_score = batch[SCORES].numpy(), batch[NEXT_SCORES].numpy()
     targets = []
     for k in range(BATCH):
         q_next = following[k, chosen[k]] - (next_score[k] if includes_score else 0)
-        q = reward[k] if terminated[k] else reward[k] + gamma * q_next
+        q = reward[k] + discount[k] * q_next if discount[k] else reward[k]
         targets.append(q + (score[k] if includes_score else 0))
     return np.array(targets)
 
@@ -87,7 +88,7 @@ def trained_on(module, batch):
 @pytest.mark.parametrize("network", ["simple_cnn", "edit_scoring"])
 @pytest.mark.parametrize("gamma", [0.37, 0.99])
 def test_double_q_lets_the_online_network_choose_and_the_target_network_value(network, gamma):
-    module, batch = module_of(network, gamma=gamma), some_batch()
+    module, batch = module_of(network), some_batch(gamma=gamma)
     chosen = values(module.network, batch[Columns.NEXT_OBS]).argmax(1)
     targets = trained_on(module, batch)[TD_TARGET]
     np.testing.assert_allclose(targets, bellman(module, batch, chosen), atol=1e-5)
@@ -111,7 +112,7 @@ def test_a_remembered_next_action_is_valued_as_it_is(network):
 def test_nothing_lies_beyond_a_terminal_step():
     module, batch = module_of(), some_batch()
     elsewhere = {**batch, Columns.NEXT_OBS: torch.zeros_like(batch[Columns.NEXT_OBS])}
-    ended = batch[Columns.TERMINATEDS].numpy()
+    ended = batch[DISCOUNTS].numpy() == 0
     there, here = trained_on(module, elsewhere)[TD_TARGET], trained_on(module, batch)[TD_TARGET]
     np.testing.assert_allclose(here[ended], batch[Columns.REWARDS].numpy()[ended], rtol=1e-6)
     np.testing.assert_array_equal(here[ended], there[ended])
@@ -185,3 +186,94 @@ def test_the_edit_scoring_network_values_results_not_actions():
     with torch.no_grad():
         undone = network.taken(edited, edits)
     torch.testing.assert_close(undone, undone[:1].expand(14), rtol=1e-4, atol=1e-5)
+
+
+def stored_episodes(lengths):
+    """A buffer of episodes with random frames, rewards, scores and actions."""
+    rng = np.random.default_rng(0)
+    buffer = ReplayBuffer(sum(lengths), (3, 64, 64))
+    for length in lengths:
+        records = np.zeros(length, TRANSITION)
+        scores = rng.random(length + 1)
+        records["score"], records["next_score"] = scores[:-1], scores[1:]
+        records["reward"] = rng.normal(size=length)
+        records["action"] = rng.integers(0, 15, length)
+        records["next_action"] = [*rng.integers(0, 15, length - 1), -1]
+        records["terminated"] = np.arange(length) == length - 1
+        buffer.add(records, rng.integers(0, 256, (length, 3, 64, 64), np.uint8))
+    return buffer
+
+
+@pytest.mark.parametrize("network", ["simple_cnn", "edit_scoring"])
+@pytest.mark.parametrize("n", [1, 2, 3, 5])
+@pytest.mark.parametrize("remember", [False, True])
+def test_n_step_targets_are_those_of_backing_up_the_value_one_step_at_a_time(network, n, remember):
+    """Also where values include the score: the one before the first step and the one after the last step count."""
+    lengths, gamma = [1, 2, 5, 4], 0.9
+    buffer, module = stored_episodes(lengths), module_of(network, remember=remember)
+    sample = buffer.steps(np.arange(sum(lengths)), n, gamma)
+    columns = columns_of(sample, *buffer.observations(sample.rows, sample.ends))
+    online, target = (values(q, torch.from_numpy(buffer.frames)) for q in (module.network, module._target_network))
+    targets = trained_on(module, columns)[TD_TARGET]
+    includes_score = module.network.values_include_score
+    for start in range(sum(lengths)):
+        steps = [start]
+        while not buffer.transitions[steps[-1]]["terminated"] and len(steps) < n:
+            steps.append(steps[-1] + 1)
+        last, q = buffer.transitions[steps[-1]], 0.0
+        if not last["terminated"]:
+            after = steps[-1] + 1
+            action = last["next_action"] if remember else online[after].argmax()
+            q = target[after, action] - (buffer.transitions[after]["score"] if includes_score else 0)
+        for step in reversed(steps):
+            q = buffer.transitions[step]["reward"] + gamma * q
+        wanted = q + (buffer.transitions[start]["score"] if includes_score else 0)
+        assert targets[start] == pytest.approx(wanted, abs=1e-4)
+
+
+@pytest.mark.parametrize("dueling", [False, True])
+@pytest.mark.parametrize("double_q", [False, True])
+def test_with_atoms_the_target_is_the_projected_distribution_of_the_chosen_action(dueling, double_q):
+    options = {"num_atoms": 21, "value_support": (-3, 3), "dueling": dueling}
+    module, batch = module_of(double_q=double_q, **options), some_batch()
+    outputs = trained_on(module, batch)  # no running statistics here that it could have moved
+    support = np.linspace(-3, 3, 21)
+    target = module._target_network
+    with torch.no_grad():
+        logits = target.head(target.features(batch[Columns.NEXT_OBS])).numpy()
+        taken = module.network.head(module.network.features(batch[Columns.OBS])).log_softmax(2).numpy()
+    probabilities = np.exp(logits) / np.exp(logits).sum(2, keepdims=True)
+    chooser = values(module.network, batch[Columns.NEXT_OBS]) if double_q else probabilities @ support
+    for k in range(BATCH):
+        following = probabilities[k, chooser[k].argmax()]
+        moved = np.clip(float(batch[Columns.REWARDS][k]) + float(batch[DISCOUNTS][k]) * support, -3, 3)
+        expected = np.zeros(21)
+        for mass, value in zip(following, moved, strict=True):
+            place = (value + 3) / 0.3
+            low = min(int(np.floor(place + 1e-9)), 20)
+            share = max(0.0, place - low)
+            expected[low] += mass * (1 - share)
+            if share > 0:
+                expected[min(low + 1, 20)] += mass * share
+        np.testing.assert_allclose(outputs[TD_TARGET][k], expected, atol=1e-4)
+        cross_entropy = -(expected * taken[k, batch[Columns.ACTIONS][k]]).sum()
+        entropy = -(expected[expected > 0] * np.log(expected[expected > 0])).sum()
+        assert outputs[LOSS][k] == pytest.approx(cross_entropy, abs=1e-3)
+        assert outputs[TD_ERROR][k] == pytest.approx(cross_entropy - entropy, abs=1e-3)
+
+
+def test_noise_is_on_where_there_is_training_in_the_target_network_too():
+    module, batch = module_of(noisy=True), some_batch()
+    first, second = (trained_on(module, batch) for _ in range(2))
+    assert (first[TD_TARGET][batch[DISCOUNTS].numpy() > 0] != second[TD_TARGET][batch[DISCOUNTS].numpy() > 0]).all()
+    assert (first[TD_ERROR] != second[TD_ERROR]).all()
+    acting = module_of(noisy=True, inference_only=True)
+    once, again = (
+        acting.forward_inference({Columns.OBS: batch[Columns.OBS]})[Columns.ACTION_DIST_INPUTS] for _ in range(2)
+    )
+    assert (once != again).all()
+    set_noise(acting, False)
+    once, again = (
+        acting.forward_inference({Columns.OBS: batch[Columns.OBS]})[Columns.ACTION_DIST_INPUTS] for _ in range(2)
+    )
+    assert (once == again).all()
