@@ -149,6 +149,7 @@ class EpochLoop:
             "perf_env_steps_per_s": steps / seconds,
             "perf_trained_per_s": trained / seconds,
             "perf_juror_calls_per_step": calls / max(1, steps),
+            "perf_juror_images_per_step": (lookups - hits) / max(1, steps),
             "perf_score_cache_hit_rate": hits / max(1, lookups),
         }
         if len(episodes):
