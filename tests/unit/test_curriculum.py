@@ -2,11 +2,12 @@
 
 import numpy as np
 import pytest
-from scenes import dataset
+from scenes import dataset, scorer
 
 from rl_aesthetics.config import load_config
 from rl_aesthetics.curriculum import Curriculum, DepthRule
-from rl_aesthetics.env import EpisodeSampler
+from rl_aesthetics.env import EpisodeSampler, Task
+from rl_aesthetics.episodes import Evaluation
 from rl_aesthetics.errors import UserError
 from rl_aesthetics.transforms import algebra
 
@@ -66,3 +67,14 @@ def test_what_cannot_work_is_told_in_one_line(overrides, message):
     with pytest.raises(UserError, match=message) as raised:
         load_config(None, overrides)
     assert "\n" not in str(raised.value)
+
+
+def test_validation_at_a_depth_has_the_same_photos_each_degraded_that_deep():
+    photos = dataset([("swap_gb",)] * 6)
+    evaluation = Evaluation(photos, scorer(), Task())
+    recorded = evaluation.starts_N.copy()
+    deeper = evaluation.at_depth(3)
+    assert set(algebra.DEPTH[deeper.starts_N].tolist()) == {3}
+    assert (deeper.starts_N == evaluation.at_depth(3).starts_N).all()  # the same question each time
+    assert (evaluation.starts_N == recorded).all()
+    assert deeper.run(deeper.juror_policy()).success().improved > 0.9
