@@ -8,6 +8,7 @@ from ray.rllib.core.rl_module.rl_module import RLModuleSpec
 from juror_service.pocket_network import load_pocket_network
 from ray_cluster.fit_head import initial_network
 from ray_cluster.fit_values import fit_values
+from ray_cluster.full_information import FullInformationDQN, FullInformationModule
 from ray_cluster.learner import ActorLearnerDQN
 from ray_cluster.q_learner import QLearner
 from ray_cluster.rl_module import QModule
@@ -37,7 +38,8 @@ def build_algorithm(
     config = fit_values(config, task)
     training, learner = config.rl_training.training, config.learner
     algorithm_config: AlgorithmConfig = (
-        ActorLearnerDQN.get_default_config()
+        (FullInformationDQN if learner.full_information else ActorLearnerDQN)
+        .get_default_config()
         .framework("torch")
         .debugging(seed=learner.seed, log_level="ERROR")
         .environment(
@@ -47,6 +49,7 @@ def build_algorithm(
                 "scorer": scorer,
                 "task": task,
                 "fresh_degradations": learner.fresh_degradations,
+                "undegraded_share": learner.undegraded_share,
                 "score_cache_size": config.juror.score_cache_size,
                 "saved_scores": saved_scores,
                 "store_frames": learner.replay == "frames",
@@ -88,7 +91,7 @@ def build_algorithm(
         )
         .rl_module(
             rl_module_spec=RLModuleSpec(
-                module_class=QModule,
+                module_class=FullInformationModule if learner.full_information else QModule,
                 model_config={
                     "network": learner.network,
                     "network_options": learner.network_options,

@@ -29,6 +29,7 @@ from ray_cluster.interruption import Interruption
 from ray_cluster.juror_actor import ActorScorer, start_jurors
 from ray_cluster.metrics import MetricsExporter
 from ray_cluster.output import METRICS_FILE, prepare, write_lines
+from ray_cluster.reference import reference_scorer
 from ray_cluster.session import cluster_nodes, ray_session
 from ray_cluster.topology import plan
 from ray_cluster.tracking import Tracker, remember_run
@@ -38,9 +39,10 @@ from rl_aesthetics.agent import AGENT_FILE, AgentDescription, DQNAgent
 from rl_aesthetics.config import Config, to_yaml
 from rl_aesthetics.dataset import RLDataset
 from rl_aesthetics.env import Task
+from rl_aesthetics.episode_photos import EpisodePhotos
 from rl_aesthetics.errors import UserError
 from rl_aesthetics.saved_scores import SavedScores
-from rl_aesthetics.transforms import action_names
+from rl_aesthetics.transforms import action_names, algebra
 from rl_aesthetics.transforms.space import EditSpace
 
 STATE = "state"
@@ -118,7 +120,7 @@ class Training:
             _check_same_network(self.initial_agent, config, self.task)
         for dataset in (self.dataset, self.validation_set):
             try:
-                dataset.start_states()
+                EpisodePhotos(dataset, EditSpace(self.task.actions)).start_states()
             except ValueError as error:
                 raise UserError(f"{config.dataset} cannot be trained on: {error}") from None
         if config.learner.replay == "reference" and not EditSpace(self.task.actions).reversible:
@@ -137,6 +139,12 @@ class Training:
         self.best: tuple[float, ...] | None = None
         self.best_metrics: dict[str, float] = {}
         self.saved_scores: SavedScores | None = None
+
+    @property
+    def deepest(self) -> int:
+        """The greatest number of edits that a training photo is away from its original; 1 where nobody counts."""
+        photos = EpisodePhotos(self.dataset, EditSpace(self.task.actions))
+        return 1 if photos.given else int(algebra.DEPTH[photos.start_states()].max())
 
     def _find_checkpoint(self, resume: str) -> None:
         found = self.store.newest() if resume == "auto" else open_checkpoint(resume)

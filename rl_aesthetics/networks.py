@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from rl_aesthetics.backbones import BackboneTrunk
 from rl_aesthetics.errors import UserError
 from rl_aesthetics.heads import ActionHead, project
+from rl_aesthetics.tone_trunk import ToneTrunk
 from rl_aesthetics.transforms import STOP, TRANSFORMS, algebra
 from rl_aesthetics.transforms.transform import closest
 from rl_aesthetics.trunks import FoldedTrunk, convolution_trunk, plain_trunk, residual_trunk
@@ -167,6 +168,13 @@ class Residual(HeadPerAction):
         super().__init__(actions, size, residual_trunk(), 256, **head)
 
 
+class Tone(HeadPerAction):
+    """Convolutions for tone and colour (`rl_aesthetics.tone_trunk`), for the photographic edits."""
+
+    def __init__(self, actions: Sequence[str], size: int = 64, **head: Any):
+        super().__init__(actions, size, ToneTrunk(), 128, **head)
+
+
 class _Backbone(HeadPerAction):
     """A backbone of `rl_aesthetics.backbones`, which explains its options."""
 
@@ -306,6 +314,7 @@ NETWORKS: dict[str, type[QNetwork]] = {
     "simple_cnn": SimpleCNN,
     "atari_cnn": AtariCNN,
     "residual": Residual,
+    "tone": Tone,
     "resnet18": ResNet18,
     "efficientnet_b0": EfficientNetB0,
     "edit_scoring": EditScoring,

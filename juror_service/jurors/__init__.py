@@ -31,6 +31,7 @@ _BUILT_IN = {
     "aesthetic_v2_5": "juror_service.jurors.aesthetic_v2_5",
     "laion": "juror_service.jurors.laion",
     "remote": "juror_service.jurors.remote",
+    "reference": "juror_service.jurors.reference",
     "mix": "juror_service.jurors.mix",
 }
 
