@@ -13,6 +13,7 @@ import numpy as np
 
 from rl_aesthetics.degrade import degrade, draw, draw_tonal, is_reversible
 from rl_aesthetics.errors import ScoringError
+from rl_aesthetics.reference import needs_reference
 from rl_aesthetics.scoring import Scorer, reduce_image
 from rl_aesthetics.sources import PhotoError, read_photo
 from rl_aesthetics.sources.photo import prepare_photo
@@ -113,9 +114,13 @@ class ScorePhotos:
         if usable.size:
             # The copies of a photo share their original: it is scored once.
             _, first, original_of = np.unique(block["index"][usable], return_index=True, return_inverse=True)
-            views = np.concatenate([block["degraded_view"][usable], block["original_view"][usable[first]]])
+            degraded, originals = block["degraded_view"][usable], block["original_view"][usable]
+            views = np.concatenate([degraded, originals[first]])
             try:
-                scores = self.scorer.score(list(views))
+                if needs_reference(self.scorer):
+                    scores = self.scorer.compare(views, np.concatenate([originals, originals[first]]))
+                else:
+                    scores = self.scorer.score(list(views))
                 score[usable] = scores[: usable.size]
                 initial_score[usable] = scores[usable.size :][original_of]
             except ScoringError as error:

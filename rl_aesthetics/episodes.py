@@ -115,7 +115,7 @@ class Evaluation:
                 f"{dataset.root or 'the dataset'} ({dataset.split}): what {', '.join(sorted(one_way))} did to a photo "
                 "cannot be undone by edits; generate a dataset with reversible transformations"
             )
-        self.dataset, self.task, self.batch_size = dataset, task, batch_size
+        self.dataset, self.scorer, self.task, self.batch_size = dataset, scorer, task, batch_size
         self.photos = EpisodePhotos(dataset, self.space, task.observation_size)
         self.photo = lru_cache(_RECENT_PHOTOS)(self.photos.photo)
         self.view = self.photos.view(task.observation_size)

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from rl_aesthetics import report
+from rl_aesthetics import judges, report
 from rl_aesthetics.agent import DQNAgent
 from rl_aesthetics.config import Reward, Training
 from rl_aesthetics.dataset import RLDataset
 from rl_aesthetics.env import Task
 from rl_aesthetics.episodes import Episodes, Evaluation, Policy, agent_policy
 from rl_aesthetics.errors import UserError
+from rl_aesthetics.reference import needs_reference
 from rl_aesthetics.scoring import Scorer
 from rl_aesthetics.traces import trace
 
@@ -51,6 +52,8 @@ def check_juror(scorer: Scorer, agent: DQNAgent, dataset: RLDataset | None = Non
     trained_on = agent.description.juror
     if trained_on and trained_on != scorer.fingerprint:
         raise UserError(f"the agent was trained on juror {trained_on}, but the juror is {scorer.fingerprint}; {advice}")
+    if needs_reference(scorer):
+        return  # it compares pixels with pixels, whoever scored the dataset
     if dataset is not None and dataset.juror and dataset.juror != scorer.fingerprint:
         raise UserError(
             f"{dataset.root} was scored by {dataset.juror}, but the juror is {scorer.fingerprint}; {advice}"
@@ -80,6 +83,7 @@ def evaluate(
     max_steps: int | None = None,
     oracle: bool = True,
     progress: Callable[[str, int, int], None] | None = None,
+    jurors: Mapping[str, Scorer] | None = None,
 ) -> dict:
     """Let an agent edit every photo of a split, put it beside the baselines, and write the report.
 
@@ -92,6 +96,7 @@ def evaluate(
         oracle: search exhaustively for the best that could be had, which takes most of the time: up to 1,797 scores a
             photo with five steps. Without it there is no `oracle_fraction` and no `exhaustive_oracle`.
         progress: told what is being done, how many of its parts are done, and how many there are.
+        jurors: further judges by name, which training never used.
 
     Returns:
         The content of `summary.json`.
@@ -132,5 +137,12 @@ def evaluate(
         "dataset_juror": dataset.juror,
     }
     summary = report.summarise(evaluation, agents, runs, described)
+    judgement = None
+    if jurors or evaluation.photos.given:  # where edits can be undone exactly, `exact` says it all
+        judgement = judges.judge(evaluation, agents, dict(jurors or {}))
+        undegraded = judges.leaves_alone(evaluation, agent_policy(agent))
+        summary["quality"] = judges.summarise(judgement, undegraded)
     report.write(Path(output_dir), evaluation, agents, summary, trace(agent, evaluation, agents))
+    if judgement is not None:
+        judges.write(Path(output_dir), evaluation, agents, judgement, summary["quality"])
     return summary

@@ -200,7 +200,7 @@ def _write_pictures(folder: Path, evaluation: Evaluation, episodes: Episodes) ->
     dataset, names = evaluation.dataset, evaluation.task.actions
     for k, record in enumerate(dataset.records[:FIRST]):
         original = dataset.original(k)
-        edited = evaluation.space.edit(original, int(episodes.finals_N[k]))
+        edited = evaluation.result(k, int(episodes.finals_N[k]))
         actions = [names[action] for action in episodes.actions[k]]
         picture = before_after(
             f"photo {record.image_id} of {dataset.split!r}",

@@ -40,6 +40,12 @@ def evaluate(
     oracle: Annotated[
         bool, typer.Option(help="Search exhaustively for the best possible edits, which takes most of the time.")
     ] = True,
+    judge: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="A further juror, which training never used; may be given several times.", show_default=False
+        ),
+    ] = None,
 ) -> None:
     """Measure a trained agent on photos it has not seen, beside baselines.
 
@@ -52,8 +58,12 @@ def evaluate(
     improved: the score rose. recovered: it reached the original's. exact: the
     pixels are the original's. oracle fraction: the improvement, divided by
     the best that exhaustive search finds within the step limit.
+
+    With --judge, and for photographic edits, judges.csv says of every photo
+    what others make of it: PSNR, SSIM and FLIP to the original, the judges'
+    scores, and where the agent's own score rose while theirs fell.
     """
-    from rl_aesthetics import report
+    from rl_aesthetics import judges, report
     from rl_aesthetics.agent import DQNAgent
     from rl_aesthetics.dataset import RLDataset
     from rl_aesthetics.evaluate import check_juror
@@ -67,8 +77,12 @@ def evaluate(
     elif scorer.fingerprint != agent.description.juror:
         console.print(f"note: scored by {scorer.fingerprint}; the agent was trained on {agent.description.juror}")
     with PartsProgress(console) as progress:
-        summary = run(agent, photos, scorer, output_dir, checkpoint, max_steps, oracle, progress)
+        others = _judges(judge or [], scorer)
+        summary = run(agent, photos, scorer, output_dir, checkpoint, max_steps, oracle, progress, others)
     console.print(report.table(summary))
+    if "quality" in summary:
+        for line in judges.lines(summary["quality"]):
+            console.print(line)
     for name in (report.PAGE, report.SUMMARY, report.RESULTS, report.PICTURES):
         console.print(f"wrote {output_dir / name}")
     record_evaluation(checkpoint, output_dir, summary)
@@ -145,6 +159,15 @@ def record_evaluation(checkpoint: Path, output_dir: Path, summary: dict) -> None
 
     if tracking.record_evaluation(folder, output_dir, summary):
         console.print("added to the training's run in MLflow")
+
+
+def _judges(names: list[str], own: Scorer) -> dict[str, Scorer]:
+    from juror_service.jurors import load_juror
+
+    others = {name: load_juror(name) for name in names}
+    if same := [name for name, scorer in others.items() if scorer.fingerprint == own.fingerprint]:
+        raise UserError(f"--judge {same[0]} is the agent's own juror; a judge must be another one")
+    return others
 
 
 def _juror(agent: DQNAgent, name: str | None) -> Scorer:
