@@ -187,7 +187,7 @@ class Training:
         config, started = self.config, time.monotonic()
         self.topology = plan(config, cluster_nodes())
         self.announce(self.topology.table())
-        scorer = self.scorer or self.start_jurors(self.topology.jurors)
+        scorer = self.scorer or reference_scorer(config.juror) or self.start_jurors(self.topology.jurors)
         if config.juror.save_scores and EditSpace(self.task.actions).reversible:
             self.saved_scores = SavedScores(self.dataset, scorer.fingerprint, config.juror.score_cache_size)
             self.saved_scores.check()
