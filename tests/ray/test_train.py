@@ -101,7 +101,7 @@ def test_every_epoch_is_reported_written_and_tracked_under_the_documented_names(
     assert rows == report.history == reported
     assert sorted(row["epoch"] for row in rows) == list(range(1, EPOCHS + 1))
     names = {"epsilon", "perf_env_steps_per_s", "perf_trained_per_s", "perf_juror_calls_per_step"}
-    names |= {"train_avg_reward", "train_success_rate", "train_avg_steps", "train_avg_loss"}
+    names |= {"train_avg_reward", "train_success_rate", "train_avg_steps", "train_avg_loss", "samples_per_insert"}
     names |= {"val_avg_reward", "val_avg_improvement", "val_success_rate", "val_recovered", "val_exact"}
     assert names <= set().union(*rows)
     assert all(math.isfinite(value) for row in rows for value in row.values())
