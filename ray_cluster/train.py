@@ -188,7 +188,9 @@ class Training:
         self.topology = plan(config, cluster_nodes())
         self.announce(self.topology.table())
         scorer = self.scorer or reference_scorer(config.juror) or self.start_jurors(self.topology.jurors)
-        if config.juror.save_scores and EditSpace(self.task.actions).reversible:
+        # In lockstep one seed gives one result, bit for bit: whatever ran before must have no say.
+        keeps = config.juror.save_scores and not config.learner.lockstep
+        if keeps and EditSpace(self.task.actions).reversible:
             self.saved_scores = SavedScores(self.dataset, scorer.fingerprint, config.juror.score_cache_size)
             self.saved_scores.check()
         description = AgentDescription(
