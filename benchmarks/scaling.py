@@ -39,7 +39,7 @@ from setting import machine, made_up_photos, start_ray, write_row
 from ray_cluster.algorithm import build_algorithm
 from ray_cluster.juror_actor import start_jurors
 from ray_cluster.learner import ActorLearnerDQN
-from ray_cluster.topology import plan
+from ray_cluster.topology import one_machine, plan
 from ray_cluster.train import task_of
 from rl_aesthetics.config import load_config
 from rl_aesthetics.dataset import RLDataset
@@ -108,7 +108,7 @@ def started(dataset: RLDataset, runners: int, arguments: argparse.Namespace) -> 
             "juror.score_cache_size=8",  # nearly nothing is remembered, so that every step asks
         ],
     )
-    topology = plan(config, runners + 2, 0)
+    topology = plan(config, one_machine(runners + 2))
     return build_algorithm(config, dataset, scorer, task_of(config), topology), scorer
 
 

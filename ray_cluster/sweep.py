@@ -238,6 +238,10 @@ class _Listener(tune.Callback):
     def __init__(self, report: Callable[[str, dict[str, Any], dict[str, Any]], None]):
         self.report = report
 
+    def __getstate__(self) -> dict:
+        """Tune writes its callbacks to disk, to go on another time, which sweeps do not."""
+        return {}
+
     def on_trial_result(self, iteration, trials, trial, result, **info) -> None:
         if BEST in result and not result.get(OVER):
             self.report(trial_name(trial.trial_id), dict(trial.config), result)
@@ -249,6 +253,10 @@ class _Stop(tune.Stopper):
     def __init__(self, interruption: Interruption, max_minutes: float | None):
         self.interruption = interruption
         self.until = None if max_minutes is None else time.monotonic() + 60 * max_minutes
+
+    def __getstate__(self) -> dict:
+        """As for `_Listener`."""
+        return {}
 
     def __call__(self, trial_id: str, result: dict[str, Any]) -> bool:
         return False

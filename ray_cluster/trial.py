@@ -15,6 +15,7 @@ from ray import tune
 from ray_cluster.juror_actor import ActorScorer
 from ray_cluster.train import Training
 from rl_aesthetics.config import Config
+from rl_aesthetics.errors import UserError
 from rl_aesthetics.sweep_plan import SweepPlan
 
 BEST, EPOCH, OVER = "best", "epoch", "training_over"
@@ -73,6 +74,8 @@ class TrainingTrial(tune.Trainable):
         result = self.results.get()
         if self.failure is not None:
             raise self.failure
+        if result.get(OVER) and BEST not in result:
+            raise UserError(f"the training ended before {self.shared.plan.metric} was measured")
         return result
 
     def cleanup(self) -> None:

@@ -24,6 +24,13 @@ from rl_aesthetics.errors import UserError
 from rl_aesthetics.section import Positive
 from rl_aesthetics.transforms.transform import closest
 
+METRICS = (
+    *("val_success_rate", "val_exact", "val_recovered", "val_avg_reward", "val_avg_improvement", "val_avg_steps"),
+    *("train_success_rate", "train_avg_reward", "train_avg_loss", "train_avg_steps"),
+    *("perf_env_steps_per_s", "perf_trained_per_s", "perf_juror_calls_per_step"),
+)
+"""What a sweep may look at: metrics that every training has."""
+
 KINDS = ("choice", "uniform", "loguniform", "randint", "lograndint")
 
 
@@ -92,7 +99,7 @@ class SweepPlan(BaseModel):
     settings: dict[str, Any] = Field({}, description="settings of every trial, by dotted key")
     space: dict[str, Domain] = Field(min_length=1, description="what is tried, by dotted key")
     first: list[dict[str, Any]] = Field([], description="values to try before any others, such as those in use")
-    metric: str = Field("val_success_rate", description="a metric of the validation, or another one of each epoch")
+    metric: str = Field("val_success_rate", description="one of `METRICS`")
     mode: Literal["max", "min"] = Field("max", description="whether more of it is better, or less")
     trials: Positive = Field(20, description="how many trainings")
     trials_at_once: Positive | None = Field(None, description="none means as many as fit the machine")
@@ -112,6 +119,13 @@ class SweepPlan(BaseModel):
             if not isinstance(domain, dict):
                 raise ValueError(f"{key} needs one of {', '.join(KINDS)}, such as {{uniform: [0, 1]}}")
         return space
+
+    @field_validator("metric")
+    @classmethod
+    def _is_measured(cls, metric: str) -> str:
+        if metric not in METRICS:
+            raise ValueError(f"no training has {metric!r}{closest(metric, METRICS)}; there are {', '.join(METRICS)}")
+        return metric
 
     @model_validator(mode="after")
     def _first_are_of_the_space(self) -> SweepPlan:
