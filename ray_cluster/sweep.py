@@ -24,6 +24,7 @@ from ray.tune.schedulers import AsyncHyperBandScheduler, FIFOScheduler
 
 from ray_cluster.interruption import Interruption
 from ray_cluster.juror_actor import start_jurors
+from ray_cluster.reference import reference_scorer
 from ray_cluster.session import ray_session
 from ray_cluster.topology import VALIDATION_CPUS
 from ray_cluster.tracking import Tracker
@@ -127,7 +128,7 @@ class Sweep:
         config, started = self.config, time.monotonic()
         bundles, at_once = share(config, self.plan, ray.cluster_resources().get("CPU", 0))
         with Tracker(config.mlflow, config, spool=self.output, tags={"sweep": self.output.name}) as tracker:
-            scorer = start_jurors(
+            scorer = reference_scorer(config.juror) or start_jurors(
                 config.juror.name,
                 config.juror.options,
                 replicas=_jurors(config),

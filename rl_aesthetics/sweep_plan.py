@@ -31,6 +31,9 @@ METRICS = (
 )
 """What a sweep may look at: metrics that every training has."""
 
+SHARED = ("dataset", "output", "juror", "ray", "checkpoints", "mlflow")
+"""Settings that cannot be tried: trials share the jurors, the cluster and what they are compared by."""
+
 KINDS = ("choice", "uniform", "loguniform", "randint", "lograndint")
 
 
@@ -187,6 +190,8 @@ def _check_values(plan: SweepPlan, path: Path, overrides: tuple[str, ...]) -> No
         short = key.removeprefix("rl_training.")
         if short not in known and not any(short.startswith(f"{k}.") for k in known if k.endswith("options")):
             raise UserError(f"{path}: space: unknown setting {key!r}{closest(short, known)}")
+        if short.split(".")[0] in SHARED:
+            raise UserError(f"{path}: space: {key} is the same for all trials; it may stand under settings")
     others = {key: domain.examples[0] for key, domain in plan.space.items()}
     plan.config(others, overrides)
     for key, domain in plan.space.items():

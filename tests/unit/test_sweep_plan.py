@@ -82,6 +82,7 @@ def test_the_sweep_that_comes_along_is_valid_and_begins_with_the_tuned_settings(
         ({"settings": {"learner.sed": 1}}, "unknown setting 'learner.sed'.*learner.seed"),
         ({"base": "nowhere.yaml"}, "cannot read the config .*nowhere.yaml"),
         ({"first": [{"training.gamma": 0.9}]}, "first: training.gamma is not in space"),
+        ({"space": {"juror.replicas": {"choice": [1, 2]}}}, "juror.replicas is the same for all trials"),
         ({"metric": "val_sucess_rate"}, "metric: no training has 'val_sucess_rate'.*'val_success_rate'"),
         ({"trials": 0}, "trials: .*greater than or equal to 1"),
         ({"asha": {"reduction_factor": 1}}, "asha.reduction_factor: .*greater than or equal to 2"),
