@@ -15,11 +15,14 @@ from ray_cluster.rl_module import QModule
 from ray_cluster.rollout import RolloutWorker
 from ray_cluster.topology import Topology
 from rl_aesthetics.config import Config
+from rl_aesthetics.crops import Crops
 from rl_aesthetics.dataset import RLDataset
 from rl_aesthetics.env import Task
+from rl_aesthetics.errors import UserError
 from rl_aesthetics.networks import EditScoring
 from rl_aesthetics.saved_scores import SavedScores
 from rl_aesthetics.scoring import Scorer
+from rl_aesthetics.transforms.space import EditSpace
 
 
 def build_algorithm(
@@ -50,6 +53,7 @@ def build_algorithm(
                 "task": task,
                 "fresh_degradations": learner.fresh_degradations,
                 "undegraded_share": learner.undegraded_share,
+                "crops": _crops(config, dataset, task),
                 "score_cache_size": config.juror.score_cache_size,
                 "saved_scores": saved_scores,
                 "store_frames": learner.replay == "frames",
@@ -112,6 +116,15 @@ def build_algorithm(
     if learner.warm_start:
         algorithm.start_from(_as_the_pocket_juror)
     return algorithm
+
+
+def _crops(config: Config, dataset: RLDataset, task: Task) -> Crops | None:
+    learner = config.learner
+    if not learner.crops:
+        return None
+    if not (EditSpace(task.actions).reversible and dataset.is_reversible):
+        raise UserError("learner.crops is for reversible edits; others begin each episode on a new crop anyway")
+    return Crops(len(dataset), learner.crops, seed=learner.seed)
 
 
 def _as_the_pocket_juror(network: EditScoring) -> None:

@@ -23,7 +23,7 @@ from ray.rllib.policy.sample_batch import MultiAgentBatch, SampleBatch
 
 from ray_cluster.q_learner import QLearner
 from ray_cluster.replay import PrioritizedReplayBuffer, ReplayBuffer, ReplayRenderer, Sample
-from ray_cluster.rl_module import DISCOUNTS, NEXT_ACTIONS, NEXT_SCORES, SCORES, TD_ERROR, WEIGHTS
+from ray_cluster.rl_module import DISCOUNTS, NEXT_ACTIONS, NEXT_SCORES, SCORES, STOP_VALUES, TD_ERROR, WEIGHTS
 from ray_cluster.rollout import EPISODE, Fragment
 from rl_aesthetics.config import Config
 from rl_aesthetics.errors import ScoringError
@@ -79,7 +79,9 @@ class ActorLearnerDQN(DQN):
             # Crops of twice the observation's side are still sharp when they are reduced to it.
             side = shape[-1] * (2 if learner.augment else 1)
             photos = config.env_config["dataset"].thumbnails(side)
-            self.renderer = ReplayRenderer(photos, shape[-1], learner.augment)
+            self.renderer = ReplayRenderer(
+                photos, shape[-1], learner.augment, learner.smallest_crop, config.env_config.get("crops")
+            )
         self.generator = np.random.default_rng(learner.seed)
         self.env_steps = self.episodes_done = self.trained = self.dropped = self.scorer_calls = 0
         self.score_lookups = self.score_hits = 0
@@ -202,16 +204,26 @@ class ActorLearnerDQN(DQN):
         else:
             observations, following = self.renderer(sample.transitions, self.generator)
         columns = columns_of(sample, observations, following)
+        if learner.value_stopping:
+            columns[STOP_VALUES] = torch.from_numpy(self._stop_values(sample))
         if prioritized:
             columns[WEIGHTS] = torch.from_numpy(self.replay.weights(rows, self.priority_beta, updates))
-        (results,) = self.learner_group.update(
+        results = self.learner_group.update(
             batch=MultiAgentBatch({DEFAULT_MODULE_ID: SampleBatch(columns)}, len(rows)),
             timesteps={"learning_rate": self.learning_rate},
-            minibatch_size=training.batch_size,
+            minibatch_size=training.batch_size // max(1, self.settings.ray.num_learners),
         )
         if prioritized:
-            self.replay.update_priorities(rows, results[TD_ERROR].cpu().numpy())
+            errors = [result[TD_ERROR].cpu().numpy() for result in results]  # each learner had a part of the rows
+            self.replay.update_priorities(rows, np.concatenate(errors))
         self.trained += len(rows)
+
+    def _stop_values(self, sample: Sample) -> np.ndarray:
+        """What stopping right after the first step is worth, in what the network learns: Q or Q + score."""
+        rewards_B = sample.transitions["stop_reward"].copy()
+        if self.settings.learner.network_options.get("values_include_score", True):
+            rewards_B += sample.first_next_scores
+        return rewards_B
 
     def _frames_for(self, count: int) -> tuple[np.ndarray, np.ndarray]:
         """Two arrays for `count` frames, the same each time: making new ones takes longer than filling them."""

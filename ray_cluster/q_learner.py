@@ -78,7 +78,7 @@ class QLearner(DQNTorchLearner):
         self.before_gradient_based_update(timesteps=timesteps)
         columns = self._on_device(training_data.batch.policy_batches[DEFAULT_MODULE_ID])
         minibatches = zip(*(column.split(minibatch_size) for column in columns.values()), strict=True)
-        self.module.train()
+        self.module[DEFAULT_MODULE_ID].train()
         errors = [self._step(dict(zip(columns, minibatch, strict=True))) for minibatch in minibatches]
         self._weights_seq_no += 1  # what RLlib goes by when it sends weights
         self._log_metrics(training_data.batch)

@@ -16,7 +16,7 @@ from rl_aesthetics.networks import make_network
 
 LOSS, TD_ERROR, TD_TARGET = "loss", "td_error", "td_target"
 NEXT_ACTIONS, SCORES, NEXT_SCORES = "next_actions", "scores", "next_scores"
-DISCOUNTS, WEIGHTS = "discounts", "weights"
+DISCOUNTS, WEIGHTS, STOP_VALUES = "discounts", "weights", "stop_values"
 
 
 class QModule(TorchRLModule, InferenceOnlyAPI, TargetNetworkAPI):
@@ -28,7 +28,8 @@ class QModule(TorchRLModule, InferenceOnlyAPI, TargetNetworkAPI):
 
     A training batch has, of B transitions over n steps or fewer: observations and actions of the first step; the sum of
     discounted rewards (`REWARDS`) and the discount of what follows (`DISCOUNTS`: γ to the power of the steps, 0 at the
-    end of an episode); what follows (`NEXT_OBS`, `NEXT_ACTIONS`, `NEXT_SCORES`); the scores before the first step.
+    end of an episode); what follows (`NEXT_OBS`, `NEXT_ACTIONS`, `NEXT_SCORES`); the scores before the first step;
+    and, where it is learned beside, what stopping right after the first step is worth (`STOP_VALUES`).
 
     Noisy layers are noisy here, where there is training; evaluation has a network of its own, without noise.
     """
@@ -87,7 +88,10 @@ class QModule(TorchRLModule, InferenceOnlyAPI, TargetNetworkAPI):
             if self.network.values_include_score:
                 returns_B = returns_B + batch[SCORES] - discounts_B * batch[NEXT_SCORES]
             targets = self.network.targets(returns_B, discounts_B, following)
-        loss_B, error_B = self.network.loss(batch[Columns.OBS], batch[Columns.ACTIONS], targets)
+        if STOP_VALUES in batch:
+            loss_B, error_B = self.network.loss(batch[Columns.OBS], batch[Columns.ACTIONS], targets, batch[STOP_VALUES])
+        else:
+            loss_B, error_B = self.network.loss(batch[Columns.OBS], batch[Columns.ACTIONS], targets)
         return {LOSS: loss_B, TD_ERROR: error_B, TD_TARGET: targets}
 
     def _following(self, batch: dict[str, Any]) -> Tensor:

@@ -24,6 +24,8 @@ def check_algorithm(learner: Learner, training: Training, exploration: Explorati
                 raise ValueError(
                     f"learner.{name} needs a network with an output for each action, which 'edit_scoring' has not"
                 )
+    elif learner.value_stopping:
+        raise ValueError("learner.value_stopping is for learner.network=edit_scoring, which values results of edits")
     if learner.value_support is not None and learner.num_atoms == 1:
         raise ValueError("learner.value_support needs learner.num_atoms above 1, such as 51")
     if learner.value_support is not None and learner.value_support[0] >= learner.value_support[1]:

@@ -199,6 +199,13 @@ class Learner(Section):
         "frames", description="store observations, or (photo, edit state) rendered when sampled"
     )
     augment: bool = Field(False, description="random crops and flips at replay ('reference' only)")
+    smallest_crop: float = Field(0.625, gt=0, le=1, description="side of the smallest crop at replay, as a fraction")
+    crops: int = Field(
+        0, ge=0, description="random crops of each photo that count as photos of their own, with scores of their own"
+    )
+    value_stopping: bool = Field(
+        False, description="after each edit learn, too, what stopping there would have paid ('edit_scoring' only)"
+    )
     remember_next_action: bool = Field(
         False, description="value the next action that the acting network preferred, in place of searching again"
     )
@@ -279,6 +286,13 @@ class Config(Section):
         check_algorithm(learner, training, self.exploration)
         if learner.augment and learner.replay != "reference":
             raise ValueError("learner.augment needs learner.replay=reference")
+        if learner.value_stopping and not self.rl_training.action_space.add_stop_action:
+            raise ValueError("learner.value_stopping needs rl_training.action_space.add_stop_action")
+        if learner.value_stopping and self.rl_training.reward.fidelity_weight:
+            raise ValueError(
+                "learner.value_stopping excludes rl_training.reward.fidelity_weight: how far a photo that was not "
+                "stopped at had changed is not recorded"
+            )
         known = self.juror.name == "reference" and learner.replay == "frames"
         if learner.full_information and (training.gamma or not known):
             raise ValueError(

@@ -152,7 +152,14 @@ class EpisodeSampler:
         depth: if not None, a new degradation of this depth is drawn for each episode, whatever was recorded.
     """
 
-    def __init__(self, starts: np.ndarray, fresh: bool = False, shard: tuple[int, int] = (0, 1), review: float = 0.0, variants: int = 0):
+    def __init__(
+        self,
+        starts: np.ndarray,
+        fresh: bool = False,
+        shard: tuple[int, int] = (0, 1),
+        review: float = 0.0,
+        variants: int = 0,
+    ):
         self.starts, self.fresh, self.review, self.variants = np.asarray(starts), fresh, review, variants
         self.depth: int | None = None
         self.photos = np.arange(len(self.starts))[shard[0] :: shard[1]]

@@ -258,14 +258,30 @@ class EditScoring(QNetwork):
     def taken(self, observations_BCHW: Tensor, actions_B: Tensor) -> Tensor:
         return self._values(self._outputs(self.edited(observations_BCHW, actions_B), actions_B))
 
-    def loss(self, observations_BCHW: Tensor, actions_B: Tensor, targets_B: Tensor) -> tuple[Tensor, Tensor]:
+    def loss(
+        self, observations_BCHW: Tensor, actions_B: Tensor, targets_B: Tensor, stop_targets_B: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """As in `QNetwork`, with cross-entropy where there is a `value_range`.
+
+        Args:
+            stop_targets_B: what stopping at the edited images is worth, learned beside what was done, from the same
+                look at them: each edit then teaches when to stop, too.
+        """
+        images = self.edited(observations_BCHW, actions_B).contiguous(memory_format=torch.channels_last)
+        going_on_B, stopping_B = self.head(self.features(images)).unbind(1)
+        stopped_B = actions_B == len(self.edits)
+        outputs_B = torch.where(stopped_B, stopping_B, going_on_B)
+        loss_B = self._loss(outputs_B, targets_B)
+        if stop_targets_B is not None:
+            loss_B = loss_B + torch.where(stopped_B, 0.0, self._loss(stopping_B, stop_targets_B))
+        return loss_B, (self._values(outputs_B) - targets_B).detach()
+
+    def _loss(self, outputs_B: Tensor, targets_B: Tensor) -> Tensor:
         if self.value_range is None:
-            return super().loss(observations_BCHW, actions_B, targets_B)
-        logits_B = self._outputs(self.edited(observations_BCHW, actions_B), actions_B)
+            return nn.functional.smooth_l1_loss(outputs_B, targets_B, reduction="none")
         low, high = self.value_range
         shares_B = ((targets_B - low) / (high - low)).clamp(0, 1)
-        loss_B = nn.functional.binary_cross_entropy_with_logits(logits_B, shares_B, reduction="none")
-        return loss_B, (self._values(logits_B) - targets_B).detach()
+        return nn.functional.binary_cross_entropy_with_logits(outputs_B, shares_B, reduction="none")
 
     def start_from(self, trunk: nn.Module, weight_F: Tensor, bias: Tensor) -> None:
         """Begin as a scorer of the same shape: going on from an image and stopping there are both worth its score.

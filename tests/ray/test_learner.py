@@ -21,6 +21,7 @@ from ray_cluster.validation import ValidationWorker
 from rl_aesthetics.agent import AgentDescription, DQNAgent
 from rl_aesthetics.config import load_config
 from rl_aesthetics.dataset import RLDataset
+from rl_aesthetics.episode_photos import EpisodePhotos
 from rl_aesthetics.episodes import Evaluation, agent_policy
 from rl_aesthetics.errors import ScoringError
 from rl_aesthetics.rewards import ScoreDifference
@@ -162,6 +163,9 @@ def check_episodes(transitions, dataset, task):
     np.testing.assert_allclose(transitions["next_score"], after, atol=1e-6)
     reward = ScoreDifference()(before, after, score(photo, np.zeros_like(photo)), transitions["terminated"])
     np.testing.assert_allclose(transitions["reward"], reward, atol=1e-6)
+    stopping = ScoreDifference()(after, after, score(photo, np.zeros_like(photo)), True)
+    np.testing.assert_allclose(transitions["stop_reward"], stopping, atol=1e-6)
+    np.testing.assert_allclose(transitions["stop_reward"][stopped], reward[stopped], atol=1e-6)
 
 
 def test_epsilon_decays_with_every_finished_episode(algorithm):
@@ -193,6 +197,39 @@ def test_stored_frames_are_what_replay_by_reference_would_render(algorithm, phot
     rendered = renderer(algorithm.replay.transitions[rows], np.random.default_rng(0))
     np.testing.assert_array_equal(before, rendered[0])
     np.testing.assert_array_equal(after, rendered[1])
+
+
+def test_crops_are_photos_of_their_own_with_scores_of_their_own(photos):
+    algorithm = started(
+        photos,
+        make_scorer,
+        1,
+        "learner.network=edit_scoring",
+        "learner.network_options={value_range: auto}",
+        "learner.value_stopping=true",
+        "learner.crops=3",
+        "learner.replay=reference",
+        "learner.learning_starts=64",
+        "juror.score_range=[0, 1]",
+    )
+    try:
+        while algorithm.trained < 256:
+            algorithm.training_step(0.2)
+        transitions = held(algorithm)
+        crops = algorithm.config.env_config["crops"]
+        space = EditSpace(task_of(algorithm.settings).actions)
+        view = EpisodePhotos(photos, space, crops=crops).view(64)
+        assert set(transitions["photo"] // len(photos)) == {0, 1, 2, 3}
+        seen = view(transitions["photo"], transitions["next_state"])
+        scores = make_scorer().score(seen.transpose(0, 2, 3, 1))
+        np.testing.assert_allclose(transitions["next_score"], scores, atol=1e-6)
+        thumbnails = photos.thumbnails(128)
+        _, replayed = ReplayRenderer(thumbnails, 64, False, crops=crops)(transitions, np.random.default_rng(0))
+        parts = transitions["photo"] >= len(photos)
+        np.testing.assert_array_equal(replayed[parts], seen[parts])
+        assert all(np.isfinite(algorithm.take_losses()))
+    finally:
+        algorithm.stop()
 
 
 def test_the_configured_gamma_reaches_what_is_learned_from(algorithm, monkeypatch):
@@ -233,7 +270,7 @@ def check_workers_follow(algorithm):
     """Every worker comes to act with the learner's weights; one with two updates under way is left out at first."""
     wanted, deadline = algorithm.network_weights(), time.monotonic() + 20
     while time.monotonic() < deadline:
-        algorithm._send_weights()
+        algorithm.send_weights()
         acting = algorithm.env_runner_group.foreach_env_runner(
             lambda worker: {name: tensor.numpy() for name, tensor in worker.module.network.state_dict().items()},
             local_env_runner=False,

@@ -190,3 +190,21 @@ def test_an_option_that_a_network_does_not_have_is_refused():
         UserError, match=r"network 'resnet18' has no option 'depth'; it has architecture, dueling, frozen"
     ):
         make_network("resnet18", ACTIONS, 64, depth=3)
+
+
+@pytest.mark.parametrize("value_range", [None, (-0.1, 1.1)])
+def test_what_stopping_after_an_edit_is_worth_is_learned_beside_the_edit(value_range):
+    q = make_network("edit_scoring", ACTIONS, value_range=value_range).eval()
+    observations, stop = noise(3), len(ACTIONS) - 1
+    actions, targets, stop_targets = (
+        torch.tensor([0, 4, stop]),
+        torch.tensor([0.2, 0.4, 0.6]),
+        torch.tensor([0.5, 0.1, 0.9]),
+    )
+    alone, errors = q.loss(observations, actions, targets)
+    both, same_errors = q.loss(observations, actions, targets, stop_targets)
+    edited = q.edited(observations, actions)
+    stopping, _ = q.loss(edited, torch.full((3,), stop), stop_targets)
+    torch.testing.assert_close(both[:2], (alone + stopping)[:2], rtol=1e-4, atol=1e-5)
+    assert both[2] == alone[2]
+    assert errors.tolist() == same_errors.tolist()
