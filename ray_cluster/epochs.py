@@ -23,12 +23,17 @@ from ray_cluster.training_state import capture
 from rl_aesthetics.agent import AGENT_FILE, AgentDescription, DQNAgent
 from rl_aesthetics.curriculum import PRESENT_DEPTH, DepthRule
 from rl_aesthetics.errors import ScoringError
+from rl_aesthetics.filmstrip import FILMSTRIP
+from rl_aesthetics.training_view import write_training_pictures
 
 if TYPE_CHECKING:
     from ray_cluster.train import Training
 
 SAVE_SCORES_EVERY_S = 60.0
 """Between two savings at a checkpoint; 2 million scores take a second."""
+
+PICTURES = "pictures"
+"""Folder of a training's curves and filmstrip, which go to MLflow at its end."""
 
 _log = logging.getLogger(__name__)
 
@@ -91,6 +96,9 @@ class EpochLoop:
             self._record_next()
         self._write_checkpoint()
         self.records.settle(last=True)
+        pictures = self.training.output / PICTURES
+        write_training_pictures(pictures, self.training.output, self.training.validation_set)
+        self.tracker.log_artifact(pictures)
 
     def _run_epoch(self) -> None:
         training, learner, algorithm = self.config.rl_training.training, self.config.learner, self.algorithm
@@ -227,6 +235,9 @@ class EpochLoop:
         if self.algorithm.curriculum_depth:
             self.algorithm.curriculum_depth = self.depths.following(self.algorithm.curriculum_depth, metrics)
         metrics |= {"failed_validations": self.failed_validations, "failed_checkpoints": self.failed_checkpoints}
+        if photos := metrics.pop("filmstrip", None):
+            moment = {"epoch": int(metrics["epoch"]), "step": int(metrics["step"]), "photos": photos}
+            self.records.do(lambda: append_line(output / FILMSTRIP, moment))
         training.history.append(metrics)
         self.records.do(lambda: append_line(output / METRICS_FILE, metrics))
         tracked = {name: value for name, value in metrics.items() if name not in ("step", "epoch")}

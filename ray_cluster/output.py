@@ -14,6 +14,7 @@ from pathlib import Path
 from ray_cluster.checkpoint import CheckpointStore
 from rl_aesthetics.agent import AGENT_FILE
 from rl_aesthetics.errors import UserError
+from rl_aesthetics.filmstrip import FILMSTRIP
 
 METRICS_FILE, AGENT_CHECKPOINTS = "metrics.jsonl", "checkpoints"
 
@@ -105,7 +106,9 @@ def prepare(folder: Path, store: CheckpointStore, overwrite: bool, may_go_on: bo
         UserError: an earlier training is there and neither was asked for, or the folder cannot be written.
     """
     earlier = [
-        path for path in (folder / name for name in (AGENT_FILE, METRICS_FILE, AGENT_CHECKPOINTS)) if path.exists()
+        path
+        for path in (folder / name for name in (AGENT_FILE, METRICS_FILE, AGENT_CHECKPOINTS, FILMSTRIP))
+        if path.exists()
     ]
     names = store.names()
     finished_without = may_go_on and not goes_on and (folder / AGENT_FILE).exists()

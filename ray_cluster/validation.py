@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import ray
 import torch
 
@@ -10,6 +12,7 @@ from rl_aesthetics.agent import AgentDescription, DQNAgent
 from rl_aesthetics.dataset import RLDataset
 from rl_aesthetics.env import Task
 from rl_aesthetics.episodes import Evaluation, agent_policy
+from rl_aesthetics.filmstrip import photos_of
 from rl_aesthetics.rewards import Success
 from rl_aesthetics.scoring import Scorer
 
@@ -26,8 +29,8 @@ class ValidationWorker:
     def __repr__(self) -> str:
         return "ValidationWorker"
 
-    def run(self, weights: dict[str, torch.Tensor], depth: int = 0) -> dict[str, float]:
-        """The validation metrics of a network with these weights.
+    def run(self, weights: dict[str, torch.Tensor], depth: int = 0) -> dict[str, Any]:
+        """The validation metrics of a network with these weights, and under `filmstrip` what became of a few photos.
 
         Args:
             depth: of a curriculum: measure success on degradations of this depth, too.
@@ -46,4 +49,5 @@ class ValidationWorker:
             "val_recovered": success.recovered,
             "val_exact": success.exact,
             "val_avg_steps": float(episodes.steps_N.mean()),
+            "filmstrip": photos_of(self.evaluation, episodes),
         }
