@@ -14,7 +14,7 @@ def test_the_report_opens_from_a_file_and_asks_for_nothing(browser, runs, tmp_pa
     page.on("pageerror", lambda error: troubles.append(str(error)))
     page.goto(file.as_uri())
     assert page.evaluate("[...document.images].every(image => image.naturalWidth > 0 || image.loading === 'lazy')")
-    assert page.locator(".trace").count() == 48
+    assert page.locator(".trace").count() == 32
     assert page.locator(".chart").count() == 4
     page.select_option("#kind", "exact")
     exact = sum(trace.kind == "exact" for trace in undone(runs))
@@ -30,4 +30,4 @@ def test_the_report_opens_from_a_file_and_asks_for_nothing(browser, runs, tmp_pa
 
 def test_a_hundred_episodes_stay_below_five_megabytes(runs):
     size = (runs / "evaluation" / "report.html").stat().st_size
-    assert size / 48 * 100 < 5 * MEGABYTE
+    assert size / 32 * 100 < 5 * MEGABYTE
