@@ -142,8 +142,9 @@ class Sweep:
                     _log.warning("MLflow does not answer: trials will be runs of their own, with the tag `sweep`")
                 shared = Shared(self.plan, self.overrides, self.output, scorer, parent, self.output.name)
                 with Interruption() as interruption:
-                    grid = self._tune(shared, bundles, at_once, interruption)
-                    report = self._conclude(grid, interruption(), started)
+                    stop = _Stop(interruption, self.plan.max_minutes)
+                    grid = self._tune(shared, bundles, at_once, stop)
+                    report = self._conclude(grid, stop.ended, interruption(), started)
             finally:
                 for actor in scorer.actors:
                     ray.kill(actor)
@@ -156,7 +157,7 @@ class Sweep:
             raise ScoringError(f"all {len(report.trials)} trials failed, the first because: {report.trials[0].failure}")
         return report
 
-    def _tune(self, shared: Shared, bundles: list[dict[str, float]], at_once: int, interruption: Interruption):
+    def _tune(self, shared: Shared, bundles: list[dict[str, float]], at_once: int, stop: _Stop):
         from ray.tune.search.optuna import OptunaSearch
 
         plan = self.plan
@@ -199,13 +200,13 @@ class Sweep:
                 storage_path=str(self.output),
                 verbose=0,
                 callbacks=[_Listener(self.report)],
-                stop=_Stop(interruption, plan.max_minutes),
+                stop=stop,
             ),
         )
         return tuner.fit()
 
-    def _conclude(self, grid: tune.ResultGrid, interrupted: bool, started: float) -> SweepReport:
-        trials = sorted((self._trial(result, interrupted) for result in grid), key=self._rank)
+    def _conclude(self, grid: tune.ResultGrid, stopped: bool, interrupted: bool, started: float) -> SweepReport:
+        trials = sorted((self._trial(result, stopped) for result in grid), key=self._rank)
         best = trials[0] if trials and trials[0].best is not None else None
         best_config = best_agent = None
         if best:
@@ -218,13 +219,13 @@ class Sweep:
         (self.output / TRIALS_FILE).write_text(json.dumps([asdict(trial) for trial in trials], indent=2) + "\n")
         return SweepReport(trials, best_config, best_agent, interrupted, time.monotonic() - started)
 
-    def _trial(self, result: tune.Result, interrupted: bool) -> TrialReport:
+    def _trial(self, result: tune.Result, stopped: bool) -> TrialReport:
         told = result.metrics or {}
         epochs = int(told.get(EPOCH, 0))
         failure = str(result.error).strip().splitlines()[-1] if result.error else None
         state = "failed" if failure else "finished"
         if not failure and not told.get(OVER) and epochs < self.config.rl_training.training.num_epochs:
-            state = "stopped" if interrupted or BEST not in told else "ended early"
+            state = "stopped" if stopped else "ended early"
         name = trial_name(Path(result.path).name)
         return TrialReport(name, dict(result.config or {}), told.get(BEST), epochs, state, failure)
 
@@ -252,7 +253,7 @@ class _Stop(tune.Stopper):
     """Ends the sweep on Ctrl-C or SIGTERM and when its time is up."""
 
     def __init__(self, interruption: Interruption, max_minutes: float | None):
-        self.interruption = interruption
+        self.interruption, self.ended = interruption, False
         self.until = None if max_minutes is None else time.monotonic() + 60 * max_minutes
 
     def __getstate__(self) -> dict:
@@ -263,7 +264,8 @@ class _Stop(tune.Stopper):
         return False
 
     def stop_all(self) -> bool:
-        return self.interruption() or (self.until is not None and time.monotonic() > self.until)
+        self.ended |= self.interruption() or (self.until is not None and time.monotonic() > self.until)
+        return self.ended
 
 
 def share(config: Config, plan: SweepPlan, cpus: float) -> tuple[list[dict[str, float]], int]:
