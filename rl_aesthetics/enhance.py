@@ -6,33 +6,37 @@ The edits are exact, so the result is written without loss as PNG unless JPEG is
 from __future__ import annotations
 
 import contextlib
-import io
 import json
+import math
 import os
 import uuid
-import warnings
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
-from PIL import Image
 
+from rl_aesthetics import recipe
 from rl_aesthetics.agent import DQNAgent
 from rl_aesthetics.errors import UserError
+from rl_aesthetics.photo_file import encode_photo, read_metadata
+from rl_aesthetics.reference import needs_reference
 from rl_aesthetics.scoring import Scorer, reduce_image
+from rl_aesthetics.sources.photo import SUFFIXES
 from rl_aesthetics.transforms.space import EditSpace, View
 
-FORMATS = {"png": ".png", "jpeg": ".jpg"}
-"""How results are written: PNG loses nothing; JPEG has quality 95 and full colour resolution, and is smaller."""
+FORMATS = {"png": ".png", "jpeg": ".jpg", "tiff": ".tif"}
+"""How results are written: PNG and TIFF lose nothing and keep 16 bits; JPEG has quality 95 and full colour resolution.
+`same` is the photo's own format, PNG where that is only read."""
 
-Stopped = Literal["STOP", "step_limit", "repeats"]
+Stopped = Literal["STOP", "step_limit", "repeats", "recipe"]
 
 WHY: dict[Stopped, str] = {
     "STOP": "the agent chose STOP",
     "step_limit": "the step limit was reached",
     "repeats": "the next edit would have brought back an earlier version of the photo",
+    "recipe": "the recipe has no further edit",
 }
 
 
@@ -59,13 +63,14 @@ class Enhancement:
     """An edited photo and how it came about.
 
     Attributes:
-        photo_HWC: the result, uint8 BGR `(H, W, 3)`.
+        photo_HWC: the result, BGR `(H, W, 3)` of the photo's own depth.
         steps: every decision, in order.
         stopped: why there is no further step, a key of `WHY`.
         cropped: (rows, columns) cut off at the bottom and the right, 0 or 1 each: half shifts need even sides.
             A photo that is left as it is stays whole.
-        score_before, score_after: the juror's scores of the photo and of the result.
-        juror: the fingerprint of whose scores these are.
+        score_before, score_after: the juror's scores of the photo and of the result; NaN where nobody judged.
+        juror: the fingerprint of whose scores these are; empty where nobody judged.
+        recipe: the edits, where they were given rather than decided step by step.
     """
 
     photo_HWC: np.ndarray
@@ -75,21 +80,26 @@ class Enhancement:
     score_before: float
     score_after: float
     juror: str
+    recipe: tuple[str, ...] = ()
 
     @property
     def edits(self) -> tuple[str, ...]:
         """Names of the edits that were applied, in order."""
-        return tuple(step.edit for step in self.steps if step.applied)
+        return self.recipe or tuple(step.edit for step in self.steps if step.applied)
 
 
-def enhance_photo(agent: DQNAgent, photo_HWC: np.ndarray, scorer: Scorer, max_steps: int | None = None) -> Enhancement:
+def enhance_photo(
+    agent: DQNAgent, photo_HWC: np.ndarray, scorer: Scorer | None, max_steps: int | None = None
+) -> Enhancement:
     """Edit one photo greedily until the agent stops, the step limit, or the first repetition.
 
     The agent acts on what it sees alone, so from a version of the photo that it has seen before it would go in circles
-    until the step limit; it stops instead. The juror is asked for the report only and decides nothing.
+    until the step limit; it stops instead. The juror is asked for the report only and decides nothing. Decisions are
+    made on eight bits; the edits are rendered once, on the photo's own.
 
     Args:
-        photo_HWC: uint8 BGR `(H, W, 3)` of any size from 2×2 on.
+        photo_HWC: uint8 or uint16 BGR `(H, W, 3)` of any size from 2×2 on.
+        scorer: None, or one that compares with originals, which a user's photo has not, leaves the scores unknown.
         max_steps: another step limit than the agent was trained with; STOP counts as a step.
 
     Raises:
@@ -102,12 +112,20 @@ def enhance_photo(agent: DQNAgent, photo_HWC: np.ndarray, scorer: Scorer, max_st
     height, width = photo_HWC.shape[:2]
     if min(height, width) < 2:
         raise UserError(f"a photo of {width}×{height} pixels is too small to edit")
-    even_HWC = np.ascontiguousarray(photo_HWC[: height // 2 * 2, : width // 2 * 2])
     space = EditSpace(agent.actions)
-    view = _view(space, even_HWC, agent.size)
-    juror_view = view if scorer.size == agent.size else _view(space, even_HWC, scorer.size)
+    even_HWC = photo_HWC  # only half shifts ask for even sides
+    if not space.photographic:
+        even_HWC = np.ascontiguousarray(photo_HWC[: height // 2 * 2, : width // 2 * 2])
+    if scorer is not None and needs_reference(scorer):
+        scorer = None
+    shallow_HWC = even_HWC if even_HWC.dtype == np.uint8 else (even_HWC >> 8).astype(np.uint8)
+    view = _view(space, shallow_HWC, agent.size)
+    same = scorer is None or scorer.size == agent.size
+    juror_view = view if same else _view(space, shallow_HWC, scorer.size)
 
     def score(state: int) -> float:
+        if scorer is None:
+            return float("nan")
         return float(scorer.score(juror_view(np.zeros(1, int), np.array([state])).transpose(0, 2, 3, 1))[0])
 
     state, seen, steps = 0, {0}, []
@@ -115,7 +133,7 @@ def enhance_photo(agent: DQNAgent, photo_HWC: np.ndarray, scorer: Scorer, max_st
     before = first = score(state)
     while len(steps) < max_steps:
         values_A = agent.values(view(np.zeros(1, int), np.array([state])))[0]
-        if agent.network.values_include_score:
+        if agent.network.values_include_score and scorer is not None:
             values_A = values_A - before
         values = {name: float(value) for name, value in zip(agent.actions, values_A, strict=True)}
         action = int(values_A.argmax())
@@ -133,10 +151,10 @@ def enhance_photo(agent: DQNAgent, photo_HWC: np.ndarray, scorer: Scorer, max_st
         photo_HWC=space.edit(even_HWC, state) if edited else photo_HWC.copy(),
         steps=tuple(steps),
         stopped=stopped,
-        cropped=(height % 2, width % 2) if edited else (0, 0),
+        cropped=(height % 2, width % 2) if edited and not space.photographic else (0, 0),
         score_before=first,
         score_after=before,
-        juror=scorer.fingerprint,
+        juror="" if scorer is None else scorer.fingerprint,
     )
 
 
@@ -150,16 +168,18 @@ def plan_outputs(
 ) -> list[tuple[Path, Path, Path]]:
     """(photo, result, record) files of each photo: `NAME.png` and `NAME.json` in `output_dir`.
 
+    A folder stands for all photos in it and below; their results keep their places under it.
+
     Raises:
         UserError: two photos would get the same result, a result would replace a photo given, or one is there already
             and `overwrite` is not set.
     """
     plan: list[tuple[Path, Path, Path]] = []
-    given = {photo.resolve(): photo for photo in photos}
+    given = {photo.resolve(): photo for photo, _ in _places(photos)}
     taken: dict[Path, Path] = {}
-    for photo in photos:
-        result = output_dir / f"{photo.stem}{FORMATS[file_format]}"
-        record = output_dir / f"{photo.stem}.json"
+    for photo, place in _places(photos):
+        suffix = FORMATS.get(file_format) or _OWN.get(photo.suffix.lower(), ".png")
+        result, record = output_dir / f"{place}{suffix}", output_dir / f"{place}.json"
         if other := taken.get(result):
             raise UserError(f"{other} and {photo} would both become {result}; edit them into different folders")
         taken[result] = photo
@@ -172,6 +192,23 @@ def plan_outputs(
     return plan
 
 
+_OWN = {".jpg": ".jpg", ".jpeg": ".jpg", ".jpe": ".jpg", ".tif": ".tif", ".tiff": ".tif"}
+
+
+def _places(photos: Sequence[Path]) -> list[tuple[Path, Path]]:
+    """Each photo with the place of its results, without suffix."""
+    places: list[tuple[Path, Path]] = []
+    for photo in photos:
+        if not photo.is_dir():
+            places.append((photo, Path(photo.stem)))
+            continue
+        found = sorted(path for path in photo.rglob("*") if path.is_file() and path.suffix.lower() in SUFFIXES)
+        if not found:
+            raise UserError(f"{photo} holds no photo")
+        places += [(path, path.relative_to(photo).with_suffix("")) for path in found]
+    return places
+
+
 def _same(file: Path, other: Path) -> bool:
     """Whether two paths are one file, by hard link or otherwise."""
     return file.exists() and other.exists() and os.path.samefile(file, other)
@@ -182,7 +219,7 @@ def write_enhancement(
 ) -> None:
     """Write the edited photo and the JSON of how it came about, each by rename, the JSON last.
 
-    The photo's colour profile goes along, since without it other colours would be shown.
+    The photo's EXIF block and colour profile go along; without the latter other colours would be shown.
 
     Raises:
         UserError: the folder cannot be written.
@@ -190,9 +227,9 @@ def write_enhancement(
     description = {
         "photo": str(photo),
         "result": str(result),
-        "edits": list(enhancement.edits),
-        "score_before": enhancement.score_before,
-        "score_after": enhancement.score_after,
+        **recipe.describe(enhancement.edits),
+        "score_before": _known(enhancement.score_before),
+        "score_after": _known(enhancement.score_after),
         "stopped": enhancement.stopped,
         "why": WHY[enhancement.stopped],
         "cropped": dict(zip(("rows", "columns"), enhancement.cropped, strict=True)),
@@ -202,29 +239,30 @@ def write_enhancement(
         "juror": enhancement.juror,
         "agent_juror": agent_juror,
         "steps": [
-            {**asdict(step), "values": {name: round(value, 6) for name, value in step.values.items()}}
+            {
+                **asdict(step),
+                "score_before": _known(step.score_before),
+                "score_after": _known(step.score_after),
+                "values": {name: round(value, 6) for name, value in step.values.items()},
+            }
             for step in enhancement.steps
         ],
     }
-    image = Image.fromarray(np.ascontiguousarray(enhancement.photo_HWC[..., ::-1]))
-    pixels = io.BytesIO()
-    # 24 megapixels at PNG level 1, 3, 6: 17.1, 15.7, 13.5 MB in 2.8, 4.2, 11.8 s. JPEG would blur the channels' shifted
-    # edges if it halved the resolution of colour.
-    options = {"compress_level": 1} if result.suffix == ".png" else {"quality": 95, "subsampling": 0}
-    image.save(pixels, "PNG" if result.suffix == ".png" else "JPEG", icc_profile=_profile(photo), **options)
-    _write(result, pixels.getvalue())
-    _write(record, (json.dumps(description, indent=2) + "\n").encode())
+    exif, profile = read_metadata(photo)
+    write_file(result, encode_photo(enhancement.photo_HWC, result.suffix, exif, profile))
+    write_file(record, (json.dumps(description, indent=2, allow_nan=False) + "\n").encode())
 
 
-def _profile(photo: Path) -> bytes | None:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # only the header is read
-        image = Image.open(photo)
-    with image:
-        return image.info.get("icc_profile") if image.mode in ("RGB", "RGBA", "P") else None
+def _known(score: float) -> float | None:
+    return None if math.isnan(score) else score
 
 
-def _write(file: Path, content: bytes) -> None:
+def write_file(file: Path, content: bytes) -> None:
+    """Write a file beside and then by rename.
+
+    Raises:
+        UserError: its folder cannot be written.
+    """
     beside = file.with_name(f".{file.name}.{uuid.uuid4().hex}")
     try:
         beside.write_bytes(content)

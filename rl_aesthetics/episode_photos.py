@@ -122,6 +122,10 @@ class EpisodePhotos:
             self._recent.popitem(last=False)
         return pair
 
+    def strengths(self, number: int) -> dict[str, float]:
+        """How a variant was degraded; empty for good photos."""
+        return self._drawn(number)[3]
+
     def _drawn(self, number: int) -> tuple[float, tuple[float, float], bool, dict[str, float]]:
         """(share of the sides, place of the crop, mirrored, strengths) of a variant."""
         generator = np.random.default_rng(number)

@@ -14,6 +14,7 @@ from rl_aesthetics.errors import UserError
 
 if TYPE_CHECKING:
     from rl_aesthetics.agent import DQNAgent
+    from rl_aesthetics.batch_enhance import Done
     from rl_aesthetics.scoring import Scorer
 
 console = Console(highlight=False, soft_wrap=True)
@@ -92,62 +93,101 @@ def evaluate(
 def enhance(
     photos: Annotated[
         list[Path],
-        typer.Argument(metavar="PHOTOS", help="JPEG, PNG, WebP, TIFF or BMP files.", show_default=False),
+        typer.Argument(
+            metavar="PHOTOS", help="JPEG, PNG, WebP, TIFF or BMP files, or folders of them.", show_default=False
+        ),
     ],
-    checkpoint: Annotated[Path, typer.Option(help=CHECKPOINT, show_default=False)],
     output_dir: Annotated[Path, typer.Option(help="Where the edited photos go.", show_default=False)],
+    checkpoint: Annotated[Path | None, typer.Option(help=CHECKPOINT, show_default=False)] = None,
+    apply: Annotated[
+        Path | None,
+        typer.Option(help="A recipe that --recipe wrote, to do again here; no agent decides.", show_default=False),
+    ] = None,
     juror: Annotated[str | None, typer.Option(help=JUROR, show_default=False)] = None,
     max_steps: Annotated[
         int | None, typer.Option(min=1, help="Step limit; the agent's own if left out.", show_default=False)
     ] = None,
     file_format: Annotated[
-        Literal["png", "jpeg"],
-        typer.Option("--format", help="png keeps every pixel; jpeg (quality 95) is smaller."),
+        Literal["png", "jpeg", "tiff", "same"],
+        typer.Option(
+            "--format",
+            help="png and tiff keep every pixel and 16 bits; jpeg (quality 95) is smaller; same is the photo's own.",
+        ),
     ] = "png",
+    recipe: Annotated[bool, typer.Option("--recipe", help="Write NAME.recipe.json for --apply.")] = False,
+    steps: Annotated[bool, typer.Option("--steps", help="Write the photo after every edit, too.")] = False,
+    sheet: Annotated[bool, typer.Option("--contact-sheet", help="Write one page of all before and after.")] = False,
+    jobs: Annotated[
+        int | None, typer.Option(min=1, help="Photos at a time; two if left out.", show_default=False)
+    ] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Leave out the photos that are done already.")] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace results that are there already.")] = False,
 ) -> None:
     """Let a trained agent edit your photos, at full size; they never change.
 
     For each photo OUTPUT_DIR gets NAME.png and NAME.json: the edits in order,
     what the agent expected of every action at each step, the juror's scores
-    before and after, and why the agent stopped. A photo with an odd side
-    loses one row or column when it is edited, because half shifts need even
-    sides; the JSON says so.
+    before and after, and why the agent stopped. EXIF data and colour profile
+    go along, the photo is turned upright, 16 bits stay 16 bits. With the
+    reversible edits, a photo with an odd side loses one row or column, because
+    half shifts need even sides; the JSON says so.
+
+    Example: rl-aesthetics enhance ~/Pictures/trip --checkpoint runs/train
+    --output-dir runs/trip --format same --contact-sheet
     """
     from rl_aesthetics import report
     from rl_aesthetics.agent import DQNAgent
-    from rl_aesthetics.enhance import WHY, enhance_photo, plan_outputs, write_enhancement
+    from rl_aesthetics.batch_enhance import (
+        agent_work,
+        default_jobs,
+        enhance_all,
+        recipe_work,
+        says,
+        write_contact_sheet,
+    )
+    from rl_aesthetics.enhance import plan_outputs
     from rl_aesthetics.evaluate import check_juror
-    from rl_aesthetics.sources import PhotoError, read_photo
+    from rl_aesthetics.recipe import read_recipe
 
-    agent = DQNAgent.load(checkpoint)
-    scorer = _juror(agent, juror)
-    if juror is None:
-        check_juror(scorer, agent)
-    plan = plan_outputs(photos, output_dir, file_format, overwrite)
+    if (checkpoint is None) == (apply is None):
+        raise UserError("say who decides: --checkpoint AGENT, or --apply RECIPE")
+    written = {"steps": steps, "recipes": recipe}
+    if apply is not None:
+        work = recipe_work(read_recipe(apply), apply, **written)
+    else:
+        agent = DQNAgent.load(checkpoint)
+        scorer = _juror(agent, juror)
+        if juror is None:
+            check_juror(scorer, agent)
+        work = agent_work(agent, scorer, max_steps, checkpoint, **written)
+    plan = plan_outputs(photos, output_dir, file_format, overwrite or resume)
     report.check_writable(output_dir)
-    refused: list[PhotoError] = []
-    for photo, result, record in plan:
-        try:
-            pixels_HWC = read_photo(photo)
-        except PhotoError as error:
-            refused.append(error)
-            Console(stderr=True, soft_wrap=True).print(f"skipped {error}", style="red", markup=False, highlight=False)
-            continue
-        enhancement = enhance_photo(agent, pixels_HWC, scorer, max_steps)
-        write_enhancement(enhancement, photo, result, record, checkpoint, agent.description.juror)
-        console.print(
-            f"{photo}: {' → '.join(enhancement.edits) or 'left as it is'}; score {enhancement.score_before:.3f} → "
-            f"{enhancement.score_after:.3f}; {WHY[enhancement.stopped]}",
-            markup=False,
-        )
-        if any(enhancement.cropped):
-            rows, columns = enhancement.cropped
-            cut = " and ".join(["one row"] * rows + ["one column"] * columns)
-            console.print(f"  cut {cut}, because half shifts need even sides")
-        console.print(f"wrote {result}\nwrote {record}", markup=False)
-    if refused:
+    finished = []
+    with PartsProgress(console) as progress:
+        for done in enhance_all(plan, work, jobs or default_jobs(), resume):
+            finished.append(done)
+            _tell(done, says(done))
+            if len(plan) > 1:
+                progress("photos", len(finished), len(plan))
+    if sheet and (page := write_contact_sheet(output_dir, finished)):
+        console.print(f"wrote {page}", markup=False)
+    if refused := [done for done in finished if done.refused]:
         raise UserError(f"{len(refused)} of {len(plan)} photos could not be edited; the lines above say why")
+
+
+def _tell(done: Done, line: str) -> None:
+    if done.refused:
+        said = Console(stderr=True, soft_wrap=True)
+        said.print(f"skipped {done.refused}", style="red", markup=False, highlight=False)
+        return
+    console.print(line, markup=False)
+    if done.enhancement is None:
+        return
+    if any(done.enhancement.cropped):
+        rows, columns = done.enhancement.cropped
+        cut = " and ".join(["one row"] * rows + ["one column"] * columns)
+        console.print(f"  cut {cut}, because half shifts need even sides")
+    console.print(f"wrote {done.result}\nwrote {done.record}", markup=False)
 
 
 def record_evaluation(checkpoint: Path, output_dir: Path, summary: dict) -> None:

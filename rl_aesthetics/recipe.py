@@ -1,0 +1,86 @@
+"""What was done to a photo, as a file that can be done again to others: `enhance --recipe`, `enhance --apply`.
+
+A recipe names edits, so it needs neither agent nor juror. Photographic edits are one parameter vector, rendered once
+from the photo, however many steps the agent took to find it; the recipe shows its values, too.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from rl_aesthetics.errors import UserError
+from rl_aesthetics.transforms import TRANSFORMS, get_transform, photographic
+from rl_aesthetics.transforms.space import EditSpace
+
+FORMAT = 1
+
+
+def describe(edits: Sequence[str]) -> dict:
+    """A recipe's content: the edits in order, and the parameters that they amount to where all are photographic."""
+    recipe: dict = {"format": FORMAT, "edits": list(edits), "titles": [TRANSFORMS[name].title for name in edits]}
+    space = _space(edits)
+    if edits and space.photographic:
+        *_, state = _states(space, edits)
+        values = photographic.unpack(state).tolist()
+        recipe["parameters"] = {
+            field.name: value for field, value in zip(photographic.FIELDS, values, strict=True) if value
+        }
+        recipe["step"] = photographic.STEP
+    return recipe
+
+
+def read_recipe(file: Path) -> tuple[str, ...]:
+    """The edits of a recipe file, or of a record that `enhance` wrote.
+
+    Raises:
+        UserError: no such file, no recipe, or one with unknown edits.
+    """
+    try:
+        content = json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise UserError(f"{file} is not a readable recipe ({error}); `enhance --recipe` writes them") from None
+    if not isinstance(content, dict) or not isinstance(content.get("edits"), list):
+        raise UserError(f"{file} holds no list of edits; `enhance --recipe` writes recipes")
+    if content.get("format", FORMAT) != FORMAT:
+        raise UserError(f"{file} is a recipe of format {content['format']!r}, this program reads {FORMAT}")
+    return tuple(get_transform(str(name)).name for name in content["edits"])
+
+
+def render(pixels_HWC: np.ndarray, edits: Sequence[str]) -> np.ndarray:
+    """The photo, uint8 or uint16 BGR, after the edits; a new array."""
+    *_, last = render_steps(pixels_HWC, edits)
+    return last
+
+
+def render_steps(pixels_HWC: np.ndarray, edits: Sequence[str]) -> Iterator[np.ndarray]:
+    """The photo after none, one, two, … of the edits, one after the other, each rendered from the photo itself.
+
+    Reversible edits need even sides: an odd row or column is left out.
+
+    Raises:
+        UserError: an edit that knows 8 bits alone, on 16.
+    """
+    space = _space(edits)
+    if pixels_HWC.dtype != np.uint8 and not (space.photographic or space.reversible):
+        raise UserError("only reversible and photographic edits work on 16 bits a channel: save it with 8 bits")
+    if edits and not space.photographic:
+        height, width = pixels_HWC.shape[:2]
+        pixels_HWC = np.ascontiguousarray(pixels_HWC[: height // 2 * 2, : width // 2 * 2])
+    for state in _states(space, edits):
+        yield space.edit(pixels_HWC, state)
+
+
+def _space(edits: Sequence[str]) -> EditSpace:
+    return EditSpace(tuple(dict.fromkeys(edits)) or ("exposure_up",))
+
+
+def _states(space: EditSpace, edits: Sequence[str]) -> Iterator[int]:
+    state = 0
+    yield state
+    for name in edits:
+        state = int(space.after(state, space.actions.index(name)))
+        yield state

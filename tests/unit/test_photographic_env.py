@@ -1,0 +1,212 @@
+"""Episodes of photographic edits: what is edited, what is compared with, what is paid."""
+
+import numpy as np
+import pytest
+from scenes import scene, scorer
+
+from rl_aesthetics.action_rewards import ActionRewards
+from rl_aesthetics.dataset import RLDataset
+from rl_aesthetics.env import ImageEditEnv, ImageEditVectorEnv, Task
+from rl_aesthetics.episode_photos import EpisodePhotos, VariantSampler
+from rl_aesthetics.episodes import Evaluation
+from rl_aesthetics.errors import ScoringError, UserError
+from rl_aesthetics.judges import judge, leaves_alone, summarise
+from rl_aesthetics.photo_quality import IDENTICAL_DB, measure
+from rl_aesthetics.reference import MixedScorer, ReferenceScorer
+from rl_aesthetics.rewards import make_reward
+from rl_aesthetics.tonal_degradation import (
+    DIFFICULTIES,
+    MODELS,
+    degrade_tone,
+    sequence_of,
+    strengths_of,
+    tonal_model,
+)
+from rl_aesthetics.transforms import STOP, action_names, photographic
+from rl_aesthetics.transforms.space import EditSpace
+
+TASK = Task(actions=action_names("tonal"), max_steps=6, reward=make_reward(step_penalty=0.0, terminal_bonus=0.0))
+DEGRADED = [{"exposure": -1.0}, {"temperature": 0.75, "contrast": -0.5}, {"saturation": 0.5}]
+
+
+def photos(size=(64, 64)):
+    named = [sequence_of(strengths) for strengths in DEGRADED]
+    return RLDataset.from_arrays(
+        [scene(*size, k) for k in range(len(named))], [names for names, _ in named], strengths=[s for _, s in named]
+    )
+
+
+def action(name):
+    return TASK.actions.index(name)
+
+
+def best_policy(evaluation):
+    rewards = ActionRewards(evaluation.dataset, TASK)
+    return lambda observations, rows, states: rewards(rows, states).argmax(1)
+
+
+def test_the_degraded_photo_is_state_0_and_the_original_a_state_of_its_own():
+    dataset = photos()
+    table = EpisodePhotos(dataset, EditSpace(TASK.actions))
+    view = table.view(64)
+    shown = view(np.array([0, 0]), np.array([0, table.original_state]))
+    np.testing.assert_array_equal(shown[0].transpose(1, 2, 0)[..., ::-1], dataset.degraded(0))
+    np.testing.assert_array_equal(shown[1].transpose(1, 2, 0)[..., ::-1], dataset.original(0))
+
+
+def test_undoing_the_degradation_pays_and_doing_more_of_it_costs():
+    env = ImageEditVectorEnv(photos(), ReferenceScorer(), TASK, num_envs=1)
+    for name, sign in (("exposure_up_3", 1), ("exposure_down_3", -1)):
+        env.sampler.pending = [0]
+        env.ended_B[:] = True
+        env.reset(seed=0)
+        env.photos_B[:] = 0
+        assert np.sign(env.step([action(name)])[1][0]) == sign
+
+
+def test_the_reference_environment_gives_the_same_rewards_at_the_observations_size():
+    dataset = photos()
+    env, reference = (
+        ImageEditVectorEnv(dataset, ReferenceScorer(), TASK, 1),
+        ImageEditEnv(dataset, ReferenceScorer(), TASK),
+    )
+    env.reset(seed=1)
+    reference.reset(options={"photo": int(env.photos_B[0])})
+    for name in ("exposure_up", "tint_down", "exposure_up_3", "contrast_up", STOP):
+        mine, theirs = env.step([action(name)]), reference.step(action(name))
+        assert mine[1][0] == pytest.approx(theirs[1], abs=0.02)  # means of 16 pixels before and after rounding
+        assert bool(mine[2][0]) == theirs[2]
+
+
+def test_the_original_scores_1_and_nobody_can_score_without_it():
+    env = ImageEditVectorEnv(photos(), ReferenceScorer(), TASK, 2)
+    scores = env.scores(np.array([0, 1]), np.full(2, env.photos.original_state))
+    np.testing.assert_allclose(scores, 1)
+    with pytest.raises(ScoringError, match="originals"):
+        ReferenceScorer().score([np.zeros((16, 16, 3), np.uint8)])
+
+
+def test_a_mixed_score_lies_between_similarity_and_juror():
+    images = np.stack([scene(64, 64, 0)[..., ::-1], scene(64, 64, 1)[..., ::-1] // 2])
+    originals = images[[0, 0]]
+    juror, reference = scorer(64), ReferenceScorer()
+    mixed = MixedScorer(juror, 0.25).compare(images, originals)
+    np.testing.assert_allclose(
+        mixed, 0.25 * reference.compare(images, originals) + 0.75 * juror.score(images), atol=1e-6
+    )
+
+
+def test_the_rewards_of_all_actions_are_what_the_environment_pays():
+    dataset = photos()
+    env = ImageEditVectorEnv(dataset, ReferenceScorer(), TASK, num_envs=3)
+    env.reset(seed=3)
+    expected = ActionRewards(dataset, TASK)(env.photos_B, env.states_B)
+    for number in (0, 5, 11, 19):
+        env.reset(seed=3)
+        np.testing.assert_allclose(env.step([number] * 3)[1], expected[:, number], atol=1e-5)
+
+
+def test_variants_are_made_from_their_number_alone_and_differ():
+    dataset = photos((96, 128))
+    tables = [EpisodePhotos(dataset, EditSpace(TASK.actions), undegraded_share=0.2) for _ in range(2)]
+    numbers = np.arange(3, 33)
+    first, second = (table.view(64)(numbers, np.zeros(30, int)) for table in tables)
+    np.testing.assert_array_equal(first, second)
+    assert len(np.unique(first.reshape(30, -1), axis=0)) == 30
+
+
+def test_some_variants_are_good_photos_to_be_left_alone():
+    table = EpisodePhotos(photos((96, 128)), EditSpace(TASK.actions), undegraded_share=0.3)
+    same = [np.array_equal(*table.pair(number)) for number in range(3, 303)]
+    assert 0.2 < np.mean(same) < 0.4
+
+
+def test_fresh_episodes_are_variants_and_recorded_ones_are_not():
+    table = EpisodePhotos(photos(), EditSpace(TASK.actions))
+    fresh, recorded = VariantSampler(table, True), VariantSampler(table, False)
+    assert all(fresh()[0] >= 3 for _ in range(20))
+    assert sorted(recorded()[0] for _ in range(3)) == [0, 1, 2]
+
+
+def test_a_crop_is_compared_with_the_original_in_the_same_crop():
+    dataset = photos((96, 128))
+    task = Task(actions=action_names("photographic"), max_steps=4)
+    env = ImageEditVectorEnv(dataset, ReferenceScorer(), task, 1)
+    cut = photographic.state_of(crop=2)
+    whole, cropped = env.scores(np.array([0, 0]), np.array([0, cut]))
+    assert cropped == pytest.approx(whole, abs=0.03)
+
+
+def test_degradations_never_cancel_and_their_strengths_are_known():
+    generator = np.random.default_rng(0)
+    for _ in range(200):
+        strengths = MODELS["tonal"].draw(generator)
+        assert 1 <= len(strengths) <= 2
+        assert all(0.3 <= abs(value) <= 1.5 for value in strengths.values())
+        assert strengths_of(*sequence_of(strengths)) == strengths
+
+
+def test_each_degradation_goes_its_way():
+    photo = scene(64, 64, 0)
+    assert degrade_tone(photo, {"exposure": -1}).mean() < photo.mean() < degrade_tone(photo, {"exposure": 1}).mean()
+    assert degrade_tone(photo, {"contrast": -1}).std() < photo.std()
+    assert degrade_tone(photo, {"haze": 0.5}).min() > photo.min()
+
+
+@pytest.mark.parametrize("difficulty", DIFFICULTIES)
+def test_difficulties_bound_the_strengths(difficulty):
+    model = tonal_model("photographic", most=3, difficulty=difficulty)
+    generator = np.random.default_rng(1)
+    drawn = [value for _ in range(50) for name, value in model.draw(generator).items() if name != "haze"]
+    assert DIFFICULTIES[difficulty][0] <= min(map(abs, drawn)) <= max(map(abs, drawn)) <= DIFFICULTIES[difficulty][1]
+
+
+def test_more_parameters_than_there_are_is_refused():
+    with pytest.raises(UserError, match="1 to 5"):
+        tonal_model("tonal", most=6)
+
+
+def test_following_the_reference_brings_photos_nearer_by_every_measure():
+    evaluation = Evaluation(photos(), ReferenceScorer(), TASK)
+    episodes = evaluation.run(best_policy(evaluation))
+    judgement = judge(evaluation, episodes, {"naturalness": scorer()})
+    assert (judgement.after.psnr > judgement.before.psnr + 3).all()
+    assert (judgement.after.flip < judgement.before.flip).all()
+    assert not judgement.fooled_N.any()
+    assert summarise(judgement)["psnr_improved"] == 1
+
+
+def test_a_policy_that_pleases_its_own_juror_alone_is_flagged():
+    class LikesDark:
+        size, fingerprint = 64, "dark:1"
+
+        def score(self, images):
+            return np.array([1 - np.mean(image) / 255 for image in images], np.float32)
+
+    evaluation = Evaluation(photos(), LikesDark(), TASK)
+    darker = action("exposure_down_3")
+    judgement = judge(evaluation, evaluation.run(lambda observations, rows, states: np.full(len(rows), darker)))
+    assert judgement.fooled_N[0]
+
+
+def test_good_photos_are_left_alone_by_who_stops_and_not_by_who_does_not():
+    evaluation = Evaluation(photos(), ReferenceScorer(), TASK)
+    assert leaves_alone(evaluation, evaluation.stop_policy())["left_alone"] == 1
+    brighter = action("exposure_up_3")
+    assert leaves_alone(evaluation, lambda observations, rows, states: np.full(len(rows), brighter))["as_good_as"] == 0
+
+
+def test_equal_photos_have_the_bound_of_psnr_and_no_distance():
+    quality = measure([scene(64, 64, 0)], [scene(64, 64, 0)])
+    assert (quality.psnr[0], quality.ssim[0], quality.flip[0]) == (IDENTICAL_DB, pytest.approx(1), 0)
+
+
+def test_all_edits_together_have_states_too():
+    space = EditSpace(action_names(["swap_gb", "exposure_up", "exposure_down", "gaussian_blur_3"]))
+    state = 0
+    for name in ("exposure_up", "swap_gb", "gaussian_blur_3", "exposure_up", "exposure_down"):
+        state = int(space.after(state, space.actions.index(name)))
+    undone = int(space.after(int(space.after(0, 1)), 2))
+    assert undone == 0
+    photo = scene(32, 32, 0)
+    assert space.edit(photo, state).shape == photo.shape
