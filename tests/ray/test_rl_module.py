@@ -7,8 +7,19 @@ from ray.rllib.core.columns import Columns
 from ray.rllib.core.rl_module.rl_module import RLModuleSpec
 
 from ray_cluster.learner import columns_of
+from ray_cluster.q_learner import QLearner
 from ray_cluster.replay import TRANSITION, ReplayBuffer
-from ray_cluster.rl_module import DISCOUNTS, LOSS, NEXT_ACTIONS, NEXT_SCORES, SCORES, TD_ERROR, TD_TARGET, QModule
+from ray_cluster.rl_module import (
+    DISCOUNTS,
+    LOSS,
+    NEXT_ACTIONS,
+    NEXT_SCORES,
+    SCORES,
+    TD_ERROR,
+    TD_TARGET,
+    WEIGHTS,
+    QModule,
+)
 from rl_aesthetics.env import Task
 from rl_aesthetics.heads import set_noise
 from rl_aesthetics.networks import EditScoring, make_network
@@ -277,3 +288,13 @@ def test_noise_is_on_where_there_is_training_in_the_target_network_too():
         acting.forward_inference({Columns.OBS: batch[Columns.OBS]})[Columns.ACTION_DIST_INPUTS] for _ in range(2)
     )
     assert (once == again).all()
+
+
+def test_importance_weights_scale_the_loss_of_each_transition():
+    loss_B, weights_B = torch.tensor([1.0, 2.0, 3.0]), torch.tensor([1.0, 0.5, 0.0])
+
+    def mean_loss(batch):
+        return QLearner.compute_loss_for_module(None, module_id="", config=None, batch=batch, fwd_out={LOSS: loss_B})
+
+    assert mean_loss({}).item() == 2
+    assert mean_loss({WEIGHTS: weights_B}).item() == pytest.approx(2 / 3)
