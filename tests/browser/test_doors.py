@@ -6,6 +6,7 @@ import statistics
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 
 import httpx
 import pytest
@@ -36,7 +37,7 @@ def send(client, content=None, name="cat.png", token=None, **headers):
 
 @pytest.fixture
 def client(studio):
-    with visitor(studio) as one:
+    with closing(visitor(studio)) as one:
         yield one
 
 
@@ -74,7 +75,7 @@ def test_a_warm_view_takes_less_than_300_ms(client):
 def test_an_upload_is_seen_by_who_sent_it_alone(studio, client):
     sent = send(client)
     assert sent.url.path.startswith("/episodes/")
-    with visitor(studio) as stranger:
+    with closing(visitor(studio)) as stranger:
         assert stranger.get(sent.url.path).status_code == 404
         assert stranger.get(f"{sent.url.path}/result.png").status_code == 404
         assert stranger.get(f"{sent.url.path}/recipe.json").status_code == 404
@@ -152,14 +153,14 @@ def test_no_address_leads_out_of_what_was_found(studio, address):
 
 
 def test_a_body_that_is_too_large_is_refused_before_it_is_read(runs):
-    with running(runs, max_body_bytes=50_000) as (url, _), visitor(url) as client:
+    with running(runs, max_body_bytes=50_000) as (url, _), closing(visitor(url)) as client:
         answer = send(client, b"\xff\xd8\xff" + bytes(60_000))
         assert answer.status_code == 413
         assert "at most 0.05 MB" in answer.text
 
 
 def test_an_upload_whose_sender_hangs_up_leaves_nothing(runs):
-    with running(runs) as (url, site), visitor(url) as client:
+    with running(runs) as (url, site), closing(visitor(url)) as client:
         token, port = form_token(client), int(url.rpartition(":")[2])
         cookie = client.cookies["studio_session"]
         head = (
@@ -241,7 +242,7 @@ def test_work_that_was_cancelled_ends(runs):
 
         return FunctionScorer(score, scorer.size, scorer.fingerprint)
 
-    with running(runs, load=slow) as (url, _), visitor(url) as client:
+    with running(runs, load=slow) as (url, _), closing(visitor(url)) as client:
         sent = send(client)
         assert "Cancel" in sent.text
         client.post(f"{sent.url.path}/cancel", data={"form_token": form_token(client)})

@@ -44,7 +44,7 @@ def test_upload_watch_undo_force_and_go_on(page, tmp_path):
     assert page.locator(".panel .action").count() == 15
 
     page.get_by_role("button", name="Undo last edit").click()
-    page.wait_for_function(f"document.querySelectorAll('.timeline li').length === {edits}")
+    page.wait_for_selector(f".episode[data-last='{edits - 1}']")
     assert score(page) < best
 
     page.locator("[data-keep=edit-invert_g]").click()
@@ -56,8 +56,8 @@ def test_upload_watch_undo_force_and_go_on(page, tmp_path):
     assert score(page) > 0.9 * best
 
     page.get_by_role("button", name="Watch from the start").click()
-    page.wait_for_function("document.querySelector('.episode').dataset.at === '0'")
-    page.wait_for_function("document.querySelector('.episode').dataset.at === '1'")
+    page.wait_for_selector(".episode[data-at='0']")
+    page.wait_for_selector(".episode[data-at='1']")
 
 
 def test_the_results_are_the_photo_at_full_size_and_its_recipe(page, tmp_path):
@@ -90,10 +90,10 @@ def test_steps_change_by_keyboard_without_losing_the_focus(page, tmp_path):
     page.wait_for_selector(".verdict")
     page.locator("[data-keep=step0]").focus()
     page.keyboard.press("Enter")
-    page.wait_for_function("document.querySelector('.episode').dataset.at === '0'")
+    page.wait_for_selector(".episode[data-at='0']")
     assert page.evaluate("document.activeElement.dataset.keep") == "step0"
     page.keyboard.press("ArrowRight")
-    page.wait_for_function("document.querySelector('.episode').dataset.at === '1'")
+    page.wait_for_selector(".episode[data-at='1']")
 
 
 def test_you_play_against_the_agents_score(page, tmp_path):
@@ -134,7 +134,7 @@ def png_header(width, height):
     ("name", "content", "said"),
     [
         ("letter.jpg", b"Dear photographer, this is text.", "not a JPEG, PNG, WebP, TIFF or BMP image"),
-        ("wall.png", png_header(30_000, 30_000), "too large: 30,000 × 30,000 pixels; at most 60 megapixels"),
+        ("wall.png", png_header(30_000, 30_000), "too large: at most 60 megapixels"),
     ],
     ids=["text", "huge"],
 )
