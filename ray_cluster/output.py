@@ -9,6 +9,7 @@ import os
 import shutil
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from ray_cluster.checkpoint import CheckpointStore
@@ -82,7 +83,8 @@ def append_line(file: Path, row: Mapping[str, float]) -> None:
             if opened.write(line) != len(line):
                 raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(file))
         except OSError:
-            opened.truncate(size)
+            with suppress(OSError):  # why it could not be written is what matters
+                opened.truncate(size)
             raise
 
 

@@ -25,8 +25,8 @@ def test_ray_takes_the_launchers_file(name, monkeypatch):
 
     monkeypatch.chdir(ROOT)
     config = yaml.safe_load((DEPLOY / name).read_text())
-    validate_config(config)
-    prepared = prepare_config(config)
+    prepared = prepare_config(config)  # as `ray up` does
+    validate_config(prepared)
     types = prepared["available_node_types"]
     assert sum(node.get("max_workers", 0) for node in types.values()) >= 2
     assert any("RAY_AUTH_MODE=token" in command for command in prepared["head_start_ray_commands"])
@@ -42,7 +42,7 @@ def test_kuberays_pods_are_pods_and_run_without_root(file):
     groups = [cluster["headGroupSpec"], *cluster["workerGroupSpecs"]]
     for group in groups:
         pod = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "x"}, "spec": group["template"]["spec"]}
-        kubernetes.validate(pod, "1.30", strict=True)
+        kubernetes.validate(pod, kubernetes.latest_version(), strict=True)
         (container,) = group["template"]["spec"]["containers"]
         assert container["securityContext"]["runAsNonRoot"] is True
 
@@ -53,6 +53,8 @@ def test_the_job_and_the_cluster_are_the_same_machines():
 
 
 def test_the_jobs_command_is_one_that_the_program_takes():
+    from rl_aesthetics.cli import data, training  # noqa: F401 - add their commands
+
     words = shlex.split(yaml.safe_load(KUBERAY[1].read_text())["spec"]["entrypoint"])
     assert words[:2] == ["rl-aesthetics", "train"]
     (at,) = (k for k, word in enumerate(words) if word.startswith("/app/configs"))
