@@ -152,8 +152,9 @@ def _config(name: str, pretrained: str) -> Any:
         values, _ = model_class.config_class.get_config_dict(pretrained)
     except (OSError, ValueError) as error:
         raise _unavailable(name, pretrained, error) from error
-    if values.get("model_type") != backbone.model_type:
-        found = values.get("model_type", "nothing known")
+    if "model_type" not in values:
+        raise _unavailable(name, pretrained, ValueError("no config.json that names a model"))
+    if (found := values["model_type"]) != backbone.model_type:
         raise UserError(f"network {name!r} needs weights of a {backbone.model_type}; {pretrained} holds {found}")
     return model_class.config_class.from_dict({**values, **SETTINGS.get(backbone.model_type, {})})
 
