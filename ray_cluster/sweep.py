@@ -3,7 +3,7 @@
     rl-aesthetics sweep --config configs/sweep.yaml dataset=runs/data output=runs/sweep
 
 Trials share the juror actors and run side by side as far as the cluster's CPUs go. Each is a run in MLflow below the
-sweep's own. Leaves in the output folder `best.yaml`, `trials.json` and `trials/NNNNN/`, each as `train` leaves it. It
+sweep's own. Leaves in the output folder `best.yaml`, `trials.json` and `trials/NAME/`, each as `train` leaves it. It
 deliberately leaves out resuming a sweep.
 """
 

@@ -115,7 +115,7 @@ class TrainingTrial(tune.Trainable):
 
 
 def trial_name(trial_id: str) -> str:
-    """The number that Tune gave a trial, which is its folder's name."""
+    """What Tune calls a trial, which is its folder's name."""
     return trial_id.rsplit("_", 1)[-1]
 
 
