@@ -19,8 +19,9 @@ from torch import Tensor, nn
 from rl_aesthetics.backbones import BackboneTrunk
 from rl_aesthetics.errors import UserError
 from rl_aesthetics.heads import ActionHead, project
+from rl_aesthetics.scoring import reduce_image
 from rl_aesthetics.tone_trunk import ToneTrunk
-from rl_aesthetics.transforms import STOP, TRANSFORMS, algebra
+from rl_aesthetics.transforms import STOP, TRANSFORMS, algebra, photographic
 from rl_aesthetics.transforms.transform import closest
 from rl_aesthetics.trunks import FoldedTrunk, convolution_trunk, plain_trunk, residual_trunk
 
@@ -241,6 +242,13 @@ class EditScoring(QNetwork):
         self.reversible = None not in elements
         if self.reversible:
             self.elements_A = np.array([*elements, *([algebra.ORIGINAL] if STOP in self.actions else [])])
+        changes = [TRANSFORMS[name].change for name in self.edits]
+        self.parameters_A: np.ndarray | None = None
+        if None not in changes:
+            states = photographic.after(photographic.UNEDITED, changes)
+            if photographic.is_pointwise(states).all():
+                stay = [photographic.UNEDITED] if STOP in self.actions else []
+                self.parameters_A = np.array([*states, *stay])
 
     def train(self, mode: bool = True) -> EditScoring:
         self._forget_folded()
@@ -297,16 +305,24 @@ class EditScoring(QNetwork):
             self.head.bias.copy_(bias.expand_as(self.head.bias))
 
     def edited(self, observations_BCHW: Tensor, actions_B: Tensor) -> Tensor:
-        """What the actions lead to, uint8 `(B, 3, S, S)`; STOP leaves the image as it is."""
+        """What the actions lead to, uint8 `(B, 3, S, S)`; STOP leaves the image as it is.
+
+        Photographic edits are one more step on what is seen, which has been rounded to 8 bits: an image does not tell
+        the parameters that it was rendered with. That is near the next state, and the same in acting and learning.
+        """
         pixels, actions = observations_BCHW.cpu().numpy(), actions_B.cpu().numpy()
         if self.reversible:
             edited = algebra.render_rgb(pixels, self.elements_A[actions])
+        elif self.parameters_A is not None:
+            edited = photographic.render_reductions(pixels, self.parameters_A[actions])
         else:
             edited = pixels.copy()
             for k, action in enumerate(actions):
                 if self.actions[action] != STOP:
                     image_HWC = np.ascontiguousarray(pixels[k, ::-1].transpose(1, 2, 0))
-                    edited[k] = TRANSFORMS[self.actions[action]](image_HWC)[..., ::-1].transpose(2, 0, 1)
+                    # Crops are smaller than what they were made from.
+                    image_HWC = reduce_image(TRANSFORMS[self.actions[action]](image_HWC), self.size)
+                    edited[k] = image_HWC[..., ::-1].transpose(2, 0, 1)
         return torch.from_numpy(edited).to(observations_BCHW.device)
 
     def _values(self, outputs: Tensor) -> Tensor:

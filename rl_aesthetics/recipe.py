@@ -51,9 +51,14 @@ def read_recipe(file: Path) -> tuple[str, ...]:
 
 
 def render(pixels_HWC: np.ndarray, edits: Sequence[str]) -> np.ndarray:
-    """The photo, uint8 or uint16 BGR, after the edits; a new array."""
-    *_, last = render_steps(pixels_HWC, edits)
-    return last
+    """The photo, uint8 or uint16 BGR, after the edits, rendered once; a new array.
+
+    Raises:
+        UserError: as `render_steps`.
+    """
+    space, pixels_HWC = _prepared(pixels_HWC, edits)
+    *_, state = _states(space, edits)
+    return space.edit(pixels_HWC, state)
 
 
 def render_steps(pixels_HWC: np.ndarray, edits: Sequence[str]) -> Iterator[np.ndarray]:
@@ -64,14 +69,19 @@ def render_steps(pixels_HWC: np.ndarray, edits: Sequence[str]) -> Iterator[np.nd
     Raises:
         UserError: an edit that knows 8 bits alone, on 16.
     """
+    space, pixels_HWC = _prepared(pixels_HWC, edits)
+    for state in _states(space, edits):
+        yield space.edit(pixels_HWC, state)
+
+
+def _prepared(pixels_HWC: np.ndarray, edits: Sequence[str]) -> tuple[EditSpace, np.ndarray]:
     space = _space(edits)
     if pixels_HWC.dtype != np.uint8 and not (space.photographic or space.reversible):
         raise UserError("only reversible and photographic edits work on 16 bits a channel: save it with 8 bits")
     if edits and not space.photographic:
         height, width = pixels_HWC.shape[:2]
         pixels_HWC = np.ascontiguousarray(pixels_HWC[: height // 2 * 2, : width // 2 * 2])
-    for state in _states(space, edits):
-        yield space.edit(pixels_HWC, state)
+    return space, pixels_HWC
 
 
 def _space(edits: Sequence[str]) -> EditSpace:

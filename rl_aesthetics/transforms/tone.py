@@ -167,7 +167,9 @@ def render(
         curve = _curve(*_curve_key(tone_P), dtype)
         for start in range(0, flat_B3N.shape[2], _PIXELS_AT_ONCE):
             part = slice(start, start + _PIXELS_AT_ONCE)
-            rendered[k, :, part] = _render(light[flat_B3N[k, :, part]], matrices_B33[k], tone_P[_VIBRANCE], curve)
+            rendered[k, :, part] = _render(
+                np.take(light, flat_B3N[k, :, part]), matrices_B33[k], tone_P[_VIBRANCE], curve
+            )
     return rendered.reshape(shape)
 
 
@@ -181,7 +183,7 @@ def _render_small(planes_B3N: np.ndarray, tones_BP: np.ndarray, matrices_B33: np
     curves: dict[tuple[float, ...], int] = {}
     which_B = np.array([curves.setdefault(_curve_key(tone_P), len(curves)) for tone_P in tones_BP])
     tables = np.concatenate([_curve(*key, dtype) for key in curves])
-    light_B3N = np.matmul(matrices_B33, light_of(dtype)[planes_B3N])
+    light_B3N = np.matmul(matrices_B33, np.take(light_of(dtype), planes_B3N))
     return tables[
         _places(light_B3N, len(tables) // len(curves)) + which_B[:, None, None] * (len(tables) // len(curves))
     ]
@@ -199,7 +201,7 @@ def _render(light_3N: np.ndarray, matrix_33: np.ndarray, vibrance: float, curve:
         weak = np.clip(1 - (most - least) / np.maximum(most, 1e-4), 0, 1)
         luminance = LUMA @ light_3N
         light_3N = luminance + np.exp2(vibrance * weak) * (light_3N - luminance)
-    return curve[_places(light_3N, len(curve))]
+    return np.take(curve, _places(light_3N, len(curve)))  # three times as fast as indexing
 
 
 def _places(light: np.ndarray, entries: int) -> np.ndarray:

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import torch
 from scenes import scene, scorer
 
 from rl_aesthetics.action_rewards import ActionRewards
@@ -11,9 +12,11 @@ from rl_aesthetics.episode_photos import EpisodePhotos, VariantSampler
 from rl_aesthetics.episodes import Evaluation
 from rl_aesthetics.errors import ScoringError, UserError
 from rl_aesthetics.judges import judge, leaves_alone, summarise
+from rl_aesthetics.networks import make_network
 from rl_aesthetics.photo_quality import IDENTICAL_DB, measure
 from rl_aesthetics.reference import MixedScorer, ReferenceScorer
 from rl_aesthetics.rewards import make_reward
+from rl_aesthetics.scoring import reduce_image
 from rl_aesthetics.tonal_degradation import (
     DIFFICULTIES,
     MODELS,
@@ -22,7 +25,7 @@ from rl_aesthetics.tonal_degradation import (
     strengths_of,
     tonal_model,
 )
-from rl_aesthetics.transforms import STOP, action_names, photographic
+from rl_aesthetics.transforms import STOP, TRANSFORMS, action_names, photographic
 from rl_aesthetics.transforms.space import EditSpace
 
 TASK = Task(actions=action_names("tonal"), max_steps=6, reward=make_reward(step_penalty=0.0, terminal_bonus=0.0))
@@ -210,3 +213,21 @@ def test_all_edits_together_have_states_too():
     assert undone == 0
     photo = scene(32, 32, 0)
     assert space.edit(photo, state).shape == photo.shape
+
+
+@pytest.mark.parametrize("actions", [TASK.actions, ("crop_square", "clahe", "exposure_up", STOP)])
+def test_the_edit_scoring_network_looks_at_one_more_step_of_what_it_sees(actions):
+    network = make_network("edit_scoring", actions).eval()
+    image = torch.from_numpy(np.ascontiguousarray(scene(64, 64, 0)[..., ::-1].transpose(2, 0, 1)))[None]
+    for number, name in enumerate(actions):
+        seen = network.edited(image, torch.tensor([number]))[0].numpy().transpose(1, 2, 0)[..., ::-1]
+        expected = scene(64, 64, 0) if name == STOP else reduce_image(TRANSFORMS[name](scene(64, 64, 0)), 64)
+        np.testing.assert_array_equal(seen, expected)
+
+
+def test_the_tone_network_values_every_action_and_learns_from_light():
+    network = make_network("tone", TASK.actions).eval()
+    images = torch.from_numpy(np.stack([scene(64, 64, 0), scene(64, 64, 0) // 2]).transpose(0, 3, 1, 2))
+    values = network(images)
+    assert values.shape == (2, len(TASK.actions))
+    assert not torch.allclose(values[0], values[1])
