@@ -70,7 +70,9 @@ def studio(
     if not runs.is_dir() and not agent and not dataset:
         raise UserError(f"there is no folder {runs}: name the one that your runs are in with --runs, or try the demo")
     serve(
-        Library(runs, load_scorer, [name for name in available_jurors() if name not in ("remote", "mix")], agent, dataset),
+        Library(
+            runs, load_scorer, [name for name in available_jurors() if name not in ("remote", "mix")], agent, dataset
+        ),
         StudioSettings(
             token=_token(token_file),
             max_body_bytes=int(max_upload_mb * 1e6),
@@ -78,12 +80,24 @@ def studio(
             threads=threads,
             queue=queue,
             links={name: url for name, url in links.items() if url},
+            thumbnails=_thumbnails(),
         ),
         host=host,
         port=port,
         allow_anonymous=allow_anonymous,
         announce=typer.echo,
     )
+
+
+def _thumbnails() -> Path | None:
+    """The folder that keeps thumbnails between starts, if there can be one."""
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path("~/.cache").expanduser())
+    folder = cache / "rl-aesthetics" / "thumbnails"
+    try:
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    except OSError:  # a home that cannot be written, as in containers: they are made anew at each start
+        return None
+    return folder if os.access(folder, os.W_OK) else None
 
 
 def _token(file: Path | None) -> str | None:

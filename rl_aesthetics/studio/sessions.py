@@ -16,6 +16,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from rl_aesthetics.errors import ScoringError, UserError
 from rl_aesthetics.studio.photo_episode import PhotoEpisode
 from rl_aesthetics.studio.photo_file import PhotoFile
 from rl_aesthetics.studio.worker import Job
@@ -57,6 +58,16 @@ class Sitting:
     def running(self) -> bool:
         """Whether something is being done to it."""
         return self.job is not None and not self.job.done
+
+    @property
+    def trouble(self) -> str:
+        """What went wrong with it or with the last work on it, one line; empty if nothing did."""
+        if self.problem or self.job is None or not self.job.done or self.job.future.cancelled():
+            return self.problem
+        error = self.job.future.exception()
+        if error is None:
+            return ""
+        return str(error) if isinstance(error, UserError | ScoringError) else "The studio failed; its log says why"
 
 
 class Sessions:

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, Generic, TypeVar
 
+from rl_aesthetics.errors import ScoringError, UserError
+
+_log = logging.getLogger(__name__)
 T = TypeVar("T")
 
 
@@ -81,6 +85,8 @@ class Worker:
             try:
                 job.future.set_result(work(job))
             except Exception as error:  # whatever it is, whoever waits for the job gets it
+                if not isinstance(error, UserError | ScoringError):
+                    _log.exception("a job failed")
                 job.future.set_exception(error)
         finally:
             with self._lock:

