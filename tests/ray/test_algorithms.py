@@ -11,7 +11,7 @@ from ray.rllib.core import DEFAULT_MODULE_ID
 from ray_cluster.algorithm import build_algorithm
 from ray_cluster.juror_actor import start_jurors
 from ray_cluster.rl_module import WEIGHTS
-from ray_cluster.topology import plan
+from ray_cluster.topology import one_machine, plan
 from ray_cluster.train import task_of
 from rl_aesthetics.agent import AgentDescription, DQNAgent
 from rl_aesthetics.config import load_config
@@ -69,7 +69,7 @@ def started(photos, juror):
                 *overrides,
             ],
         )
-        algorithm = build_algorithm(config, photos, juror, task_of(config), plan(config, 2, 0))
+        algorithm = build_algorithm(config, photos, juror, task_of(config), plan(config, one_machine(2)))
         running.append(algorithm)
         deadline = time.monotonic() + 200
         while algorithm.trained < updates * 16:
