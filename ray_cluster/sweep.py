@@ -199,6 +199,7 @@ class Sweep:
                 name="tune",
                 storage_path=str(self.output),
                 verbose=0,
+                checkpoint_config=tune.CheckpointConfig(checkpoint_frequency=0, checkpoint_at_end=False),
                 callbacks=[_Listener(self.report)],
                 stop=stop,
             ),
