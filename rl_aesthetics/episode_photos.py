@@ -73,8 +73,10 @@ class EpisodePhotos:
         )
 
     def photo(self, number: int) -> np.ndarray:
-        """The photo with this number as it is given, uint8 `(H, W, 3)` BGR."""
+        """What edits act on in the photo with this number, uint8 `(H, W, 3)` BGR: as it is given, or the original."""
         index, variant = number % len(self.dataset), number // len(self.dataset)
+        if not self.given:
+            return self.dataset.original(index)
         if variant == 0:
             return self.dataset.degraded(index)
         return degrade_tone(self.original(number), self._drawn(number)[3])
