@@ -17,7 +17,7 @@ COPY rl_aesthetics rl_aesthetics
 COPY juror_service juror_service
 COPY ray_cluster ray_cluster
 COPY configs configs
-RUN pip install -c constraints.txt '.[samples,hub-jurors]'
+RUN pip install -c constraints.txt '.[samples,transformers]'
 
 USER 1000
 ENTRYPOINT []

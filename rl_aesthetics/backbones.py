@@ -123,7 +123,7 @@ def _transformers(name: str) -> Any:
     try:
         import transformers
     except ImportError:
-        raise UserError(f"network {name!r} needs transformers: pip install 'rl-aesthetics[hub-jurors]'") from None
+        raise UserError(f"network {name!r} needs transformers: pip install 'rl-aesthetics[transformers]'") from None
     return transformers
 
 

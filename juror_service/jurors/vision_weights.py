@@ -71,7 +71,7 @@ def load_weights(release: Release, weights: str | Path | None) -> tuple[nn.Modul
         import transformers
     except ImportError:
         raise UserError(
-            f"juror {release.juror!r} needs transformers: pip install 'rl-aesthetics[hub-jurors]'"
+            f"juror {release.juror!r} needs transformers: pip install 'rl-aesthetics[transformers]'"
         ) from None
     encoder_class = getattr(transformers, release.encoder_class)
     if weights == RANDOM:

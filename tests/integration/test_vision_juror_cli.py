@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 torch = pytest.importorskip("torch")
-pytest.importorskip("transformers", reason="needs rl-aesthetics[hub-jurors]")
+pytest.importorskip("transformers", reason="needs rl-aesthetics[transformers]")
 
 from juror_service.jurors import aesthetic_v2_5, laion  # noqa: E402
 from juror_service.jurors.vision_tower import VisionJuror  # noqa: E402

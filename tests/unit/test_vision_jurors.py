@@ -15,7 +15,7 @@ import pytest
 from PIL import Image
 
 torch = pytest.importorskip("torch")
-transformers = pytest.importorskip("transformers", reason="needs rl-aesthetics[hub-jurors]")
+transformers = pytest.importorskip("transformers", reason="needs rl-aesthetics[transformers]")
 
 from safetensors.torch import load_file, save_file  # noqa: E402
 from tiny_releases import SIDE, TEXT, TOWER, images, write_release  # noqa: E402
