@@ -73,8 +73,12 @@ class PhotoEpisode:
         self.stopped = None
 
     def go_on(self, cancelled: Callable[[], bool] = lambda: False) -> None:
-        """Let the agent edit until it stops, as many steps as it was trained for, or the first repetition."""
+        """Let the agent edit until it stops, as many steps as it was trained for, or the first repetition.
+
+        It may go back to what the photo was before a person's last edit: that is how it takes a mistake back.
+        """
         self.stopped = None
+        begun = max((place for place, look in enumerate(self.looks) if look.by == "you"), default=0)
         for _ in range(self.agent.description.max_steps):
             if cancelled():
                 return
@@ -84,7 +88,7 @@ class PhotoEpisode:
                 self.stopped = "STOP"
                 return
             state = self._after(edit)
-            if state in {look.state for look in self.looks}:
+            if state in {look.state for look in self.looks[begun:]}:
                 self.stopped = "repeats"
                 return
             self.looks.append(self._look(edit, "agent", state))
