@@ -24,6 +24,7 @@ import shutil
 import threading
 import uuid
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -91,7 +92,8 @@ class Spool:
                 if self._file.write(line) != len(line):
                     raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(self.path))
             except OSError:
-                self._file.truncate(size)  # else the next line would be taken for the end of this one, and be lost
+                with suppress(OSError):  # else the next line would be taken for the end of this one, and be lost
+                    self._file.truncate(size)
                 raise
 
     def lines(self, start: int = 0) -> Iterator[Line]:
