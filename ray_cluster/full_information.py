@@ -44,18 +44,26 @@ class FullInformationDQN(ActorLearnerDQN):
         settings = config.env_config
         self.rewards_of = ActionRewards(settings["dataset"], settings["task"], settings["undegraded_share"])
         self.action_rewards = np.zeros((self.replay.capacity, len(settings["task"].actions)), np.float16)
+        self.rewarded = np.zeros(self.replay.capacity, bool)  # rows that a checkpoint brought back are not, at first
 
     def _take(self, fragments: list[Fragment]) -> None:
         for fragment in fragments:
-            transitions = fragment.transitions
-            rows = (self.replay.position + np.arange(len(transitions))) % self.replay.capacity
-            if len(rows):
-                self.action_rewards[rows] = self.rewards_of(transitions["photo"], transitions["state"])
-        super()._take(fragments)
+            rows = (self.replay.position + np.arange(len(fragment.transitions))) % self.replay.capacity
+            super()._take([fragment])
+            self._reward(rows)
+        if not fragments:
+            super()._take(fragments)  # which knows how long to wait for some
+
+    def _reward(self, rows: np.ndarray) -> None:
+        if len(rows):
+            transitions = self.replay.transitions[rows]
+            self.action_rewards[rows] = self.rewards_of(transitions["photo"], transitions["state"])
+            self.rewarded[rows] = True
 
     def _learn(self, updates: int) -> None:
         size = self.settings.rl_training.training.batch_size
         rows = self.replay.sample(updates * size, self.generator, updates)
+        self._reward(np.unique(rows[~self.rewarded[rows]]))
         columns = {
             Columns.OBS: torch.from_numpy(self.replay.frames[rows]),
             ACTION_REWARDS: torch.from_numpy(self.action_rewards[rows].astype(np.float32)),
@@ -63,6 +71,6 @@ class FullInformationDQN(ActorLearnerDQN):
         self.learner_group.update(
             batch=MultiAgentBatch({DEFAULT_MODULE_ID: SampleBatch(columns)}, len(rows)),
             timesteps={"learning_rate": self.learning_rate},
-            minibatch_size=size,
+            minibatch_size=size // max(1, self.settings.ray.num_learners),
         )
         self.trained += len(rows)
