@@ -137,7 +137,9 @@ class Juror(Section):
         None, description="the least and the greatest score, for value_range: auto, where the juror does not say"
     )
     score_cache_size: Positive = Field(2_000_000, description="scores that each rollout worker remembers")
-    save_scores: bool = Field(True, description="keep scores beside the dataset for the next training on it; never in lockstep")
+    save_scores: bool = Field(
+        True, description="keep scores beside the dataset for the next training on it; never in lockstep"
+    )
     pixel_cache_size: int = Field(
         0, ge=0, description="scores that each juror actor remembers by pixels; pays where workers share few photos"
     )
