@@ -125,4 +125,17 @@ class QLearner(DQNTorchLearner):
 
     def set_state(self, state: dict) -> None:
         super().set_state(state)
+        self.lay_out_moments()
         self.updates = state.get("updates", self.updates)
+
+    def lay_out_moments(self) -> None:
+        """Give the optimiser's moments the memory layout of their weights, after they were loaded from elsewhere.
+
+        The fused kernel walks through memory, whatever the strides say: moments in another layout than weights in
+        `channels_last` would be those of other weights.
+        """
+        for optimizer in self._named_optimizers.values():
+            for parameter, moments in optimizer.state.items():
+                for name, value in moments.items():
+                    if isinstance(value, Tensor) and value.shape == parameter.shape:
+                        moments[name] = torch.empty_like(parameter).copy_(value)
