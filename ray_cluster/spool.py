@@ -97,10 +97,14 @@ class Spool:
                 raise
 
     def lines(self, start: int = 0) -> Iterator[Line]:
-        """The whole lines from a byte offset on. A line that a crash cut short is passed over."""
+        """The whole lines from a byte offset on. A line that a crash cut short is passed over.
+
+        Raises:
+            ValueError: the spool was closed.
+        """
         rest = b""
         position = start
-        while block := os.pread(self._file.fileno(), _BLOCK_BYTES, position + len(rest)):
+        while block := self._read(position + len(rest)):
             *whole, rest = (rest + block).split(b"\n")
             for line in whole:
                 end = position + len(line) + 1
@@ -138,17 +142,28 @@ class Spool:
 
     def release(self, path: str) -> None:
         """Give back what `keep` returned; files outside the spool's own folder are left alone."""
-        if not os.path.isabs(path):
+        if not os.path.isabs(path) and not self._file.closed:
             shutil.rmtree((self.path.parent / path).parent, ignore_errors=True)
 
     def close(self) -> None:
-        """Close the file, which frees its lock."""
-        self._file.close()
+        """Close the file, which frees its lock; a second call does nothing. From any thread."""
+        with self._lock:
+            self._file.close()
 
     def delete(self) -> None:
-        """Remove the file and everything it kept, once all of it was sent."""
-        self.path.unlink(missing_ok=True)
-        shutil.rmtree(self._links, ignore_errors=True)
+        """Remove the file and everything it kept, once all of it was sent.
+
+        Raises:
+            ValueError: the spool was closed, and may be somebody else's by now.
+        """
+        with self._lock:
+            self._file.fileno()
+            self.path.unlink(missing_ok=True)
+            shutil.rmtree(self._links, ignore_errors=True)
+
+    def _read(self, position: int) -> bytes:
+        with self._lock:  # else its number could be another file's when it is used
+            return os.pread(self._file.fileno(), _BLOCK_BYTES, position)
 
     def _end_torn_line(self) -> None:
         size = os.fstat(self._file.fileno()).st_size

@@ -90,7 +90,7 @@ class Tracker:
         self._trouble: str | None = None
         self._progress = time.monotonic()
         self._wake, self._closing, self._given_up = threading.Event(), threading.Event(), threading.Event()
-        self._delivered = False
+        self._outcome, self._delivered = threading.Lock(), False
         self._previous_handler: Any = None
         # MLflow would draw a name with `random`, which training seeds: every run would get the same one.
         name = settings.run_name or f"{self.spool.parent.name}-{self.key[:4]}"
@@ -190,12 +190,14 @@ class Tracker:
     def _deliver(self) -> None:
         """Runs in the thread: send until the run has ended and nothing is left, or the end waits no longer."""
         try:
-            if revision := _git_tags():  # asked for here, as it takes git some 20 ms
+            revision = _git_tags()  # asked for here, as it takes git some 20 ms
+            if revision and not self._given_up.is_set():
                 self._spool.append({"record": "entries", "tags": revision, "time": _now()})
             self._trouble = self._send_until_the_end()
-            if self._trouble is None:
-                self._spool.delete()
-                self._delivered = True
+            with self._outcome:
+                if self._trouble is None and not self._given_up.is_set():
+                    self._spool.delete()
+                    self._delivered = True
         finally:
             self._spool.close()
 
@@ -219,6 +221,8 @@ class Tracker:
                 self._closing.wait(GATHER_SECONDS)
                 self._wake.clear()
             except Exception as error:  # whatever is wrong with MLflow, training goes on and the spool keeps it all
+                if self._given_up.is_set():  # and the spool closed
+                    return self._trouble or one_line(error)
                 self._trouble = one_line(error)
                 if not failures:
                     _log.warning(
@@ -226,8 +230,6 @@ class Tracker:
                         *(shown, self._trouble, self.spool),
                     )
                 failures += 1
-                if self._given_up.is_set():
-                    return self._trouble
                 # The end of the run cuts a long pause short, then tries every second while `finish` still waits.
                 pause = BACKOFF_SECONDS[min(failures, len(BACKOFF_SECONDS)) - 1]
                 (self._given_up if closing else self._closing).wait(1 if closing else pause)
@@ -239,7 +241,9 @@ class Tracker:
         self._progress = time.monotonic()
         while self._thread.is_alive() and time.monotonic() - self._progress < patience:
             self._thread.join(0.05)
-        self._given_up.set()
+        with self._outcome:
+            self._given_up.set()
+            self._spool.close()  # a request may hang for long yet, and whoever goes on with the run need not wait for it
         if not self._delivered:
             _log.warning(
                 "MLflow at %s has not got all of this run (%s). The rest is in %s; upload it with: "

@@ -33,7 +33,7 @@ from ray_cluster.reference import reference_scorer
 from ray_cluster.session import cluster_nodes, ray_session
 from ray_cluster.topology import plan
 from ray_cluster.tracking import Tracker, remember_run
-from ray_cluster.training_state import restore
+from ray_cluster.training_state import check_replay, restore
 from ray_cluster.validation import ValidationWorker
 from rl_aesthetics.agent import AGENT_FILE, AgentDescription, DQNAgent
 from rl_aesthetics.config import Config, to_yaml
@@ -128,6 +128,7 @@ class Training:
         storage = config.checkpoints.storage or config.output / STATE
         self.store = CheckpointStore(storage, config.checkpoints.keep)
         self.resumed: dict[str, Any] | None = None
+        self.resumed_from = ""
         self.juror_fingerprint = ""
         if resume is not None and overwrite:
             raise UserError("--resume and --overwrite exclude each other")
@@ -151,10 +152,8 @@ class Training:
         if found is None and resume != "auto":
             raise UserError(f"there is no checkpoint at {resume}")
         if found is not None:
-            name, self.resumed = found
-            _log.warning("going on from checkpoint %s", name)
-            if resume != "auto":  # a later --resume auto must not go on from what this one leaves behind
-                self.store.forget_after(name)
+            self.resumed_from, self.resumed = found
+            _log.warning("going on from checkpoint %s", self.resumed_from)
 
     def identity(self) -> dict[str, Any]:
         """What must be the same where a checkpoint is written and where it is read, and the configuration."""
@@ -202,10 +201,15 @@ class Training:
             network_options=config.learner.network_options,
             config=config.model_dump(mode="json"),
         )
-        (self.output / "config.yaml").write_text(to_yaml(config))
         torch.set_num_threads(self.topology.learner_threads)
         self.juror_fingerprint = scorer.fingerprint
-        before = self._check_checkpoint()
+        try:
+            before = self._check_checkpoint()
+        except UserError:  # nothing of the earlier training was touched
+            for actor in scorer.actors if self.scorer is None else ():
+                ray.kill(actor)
+            raise
+        (self.output / "config.yaml").write_text(to_yaml(config))
         with contextlib.ExitStack() as stack:
             tracker = stack.enter_context(
                 Tracker(config.mlflow, config, spool=self.output, tags=self.tags, key=before and before["mlflow_key"])
@@ -272,10 +276,10 @@ class Training:
             tracker.log_artifact(self.output / AGENT_FILE)
 
     def _check_checkpoint(self) -> dict[str, Any] | None:
-        """The `training` part of the checkpoint to go on from, None if there is none.
+        """The `training` part of the checkpoint to go on from, None if there is none. Newer ones are forgotten then.
 
         Raises:
-            UserError: it was written by a training of another task.
+            UserError: it was written by a training of another task; everything is left as it was.
         """
         if self.resumed is None:
             return None
@@ -283,6 +287,8 @@ class Training:
         for what, ours in now["identity"].items():
             if (theirs := before["identity"][what]) != ours:
                 raise UserError(f"the checkpoint was written with another {what}: {theirs}, not {ours}")
+        check_replay(self.config, self.resumed)
+        self.store.forget_after(self.resumed_from)  # a later --resume auto must not go on from them
         changed = sorted(
             f"{section}.{name}" if isinstance(value, dict) else section
             for section, value in now["config"].items()

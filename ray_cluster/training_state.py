@@ -18,7 +18,9 @@ from ray.rllib.core import DEFAULT_MODULE_ID
 
 from ray_cluster.learner import ActorLearnerDQN
 from ray_cluster.q_learner import QLearner
+from ray_cluster.replay import TRANSITION
 from ray_cluster.rollout import RolloutWorker
+from rl_aesthetics.config import Config
 from rl_aesthetics.errors import UserError
 
 _COUNTERS = ("env_steps", "episodes_done", "trained", "dropped", "scorer_calls", "score_lookups", "score_hits")
@@ -63,8 +65,11 @@ def restore(algorithm: ActorLearnerDQN, parts: dict[str, Any]) -> None:
     Workers that the state knows nothing of begin new episodes, as do all of them if their number or the number of
     episodes side by side is another one. Without a replay buffer in the state, learning waits until it is filled again.
 
+    Args:
+        parts: passed `check_replay`.
+
     Raises:
-        UserError: the state is of another network, optimiser or replay buffer.
+        UserError: the state is of another network or optimiser.
     """
     learner, counters = parts["learner"], parts["counters"]
 
@@ -74,7 +79,7 @@ def restore(algorithm: ActorLearnerDQN, parts: dict[str, Any]) -> None:
     if problem := _first(algorithm.learner_group.foreach_learner(load)):
         raise UserError(f"the checkpoint does not fit this training's network: {problem}")
     if "replay" in parts:
-        _restore_replay(algorithm, parts["replay"])
+        algorithm.replay.set_state(parts["replay"])
     else:
         algorithm.replay.added = counters["replay_added"]
     for name, value in counters["counts"].items():
@@ -95,6 +100,26 @@ def restore(algorithm: ActorLearnerDQN, parts: dict[str, Any]) -> None:
             *(len(parts["runners"]), len(indices)),
         )
     torch.set_rng_state(counters["torch"])
+
+
+def check_replay(config: Config, parts: dict[str, Any]) -> None:
+    """Make sure that a captured replay buffer fits a configuration; there may be none in the state.
+
+    Raises:
+        UserError: it does not.
+    """
+    if "replay" not in parts:
+        return
+    state, capacity = parts["replay"], config.rl_training.training.replay_capacity
+    transitions: np.ndarray = state["transitions"]
+    wrapped = state["position"] != len(transitions)  # the newest are somewhere in the middle
+    if transitions.dtype != TRANSITION or len(transitions) > capacity or (wrapped and len(transitions) < capacity):
+        raise UserError(
+            f"the checkpoint's replay buffer ({len(transitions)} transitions) does not fit this training's "
+            f"({capacity}): leave rl_training.training.replay_capacity as it was"
+        )
+    if (state["frames"] is None) != (config.learner.replay == "reference"):
+        raise UserError("the checkpoint was written with another learner.replay: leave it as it was")
 
 
 def _runner_state(worker: RolloutWorker) -> tuple[int, dict | None]:
@@ -118,6 +143,7 @@ def _load_learner(learner: QLearner, state: dict[str, Any]) -> str | None:
     try:
         learner.module[DEFAULT_MODULE_ID].unwrapped().load_state_dict(state["module"])
         optimizer.load_state_dict(state["optimizer"])
+        learner.lay_out_moments()
     except (RuntimeError, ValueError, KeyError) as error:
         return " ".join(str(error).split())[:200]
     for name, value in state["counts"].items():
@@ -125,19 +151,6 @@ def _load_learner(learner: QLearner, state: dict[str, Any]) -> str | None:
     learner.losses = [torch.tensor(loss) for loss in state["losses"]]
     torch.set_rng_state(state["torch"])
     return None
-
-
-def _restore_replay(algorithm: ActorLearnerDQN, state: dict[str, Any]) -> None:
-    replay = algorithm.replay
-    transitions: np.ndarray = state["transitions"]
-    if transitions.dtype != replay.transitions.dtype or len(transitions) > replay.capacity:
-        raise UserError(
-            f"the checkpoint's replay buffer ({len(transitions)} transitions) does not fit this training's "
-            f"({replay.capacity}): leave rl_training.training.replay_capacity as it was"
-        )
-    if (state["frames"] is None) != (replay.frames is None):
-        raise UserError("the checkpoint was written with another learner.replay: leave it as it was")
-    replay.set_state(state)
 
 
 def _first(results) -> Any:
