@@ -113,3 +113,20 @@ def test_under_load_with_broken_requests_every_answer_is_right_and_memory_is_fla
     assert row["requests"] == row["right"] == 600
     assert row["broken"] == pytest.approx(30, abs=20)
     assert row["server_mb_grown"] < 60
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--juror", "pokcet"], "unknown juror 'pokcet'"),
+        (["--option", "thread=1"], "no option 'thread'"),
+        (["--max-queue", "10"], "the queue holds 10"),
+    ],
+)
+def test_what_only_loading_shows_to_be_a_mistake_is_one_line_and_exit_code_2(arguments, message):
+    """These find their mistake after the service has begun to listen: signal handlers and all, a process of its own."""
+    command = [sys.executable, "-c", "from rl_aesthetics.cli import main; main()", "juror", "serve", "--port", "0"]
+    ended = subprocess.run([*command, *arguments], capture_output=True, text=True, timeout=120)
+    assert ended.returncode == 2
+    assert message in ended.stderr
+    assert len(ended.stderr.splitlines()) == 1, ended.stderr
