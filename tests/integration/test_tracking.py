@@ -18,6 +18,7 @@ from mlflow import MlflowClient
 from mlflow_server import Proxy, Server, free_port
 
 from ray_cluster import tracking
+from ray_cluster.spool import Spool
 from ray_cluster.tracking import Tracker, upload
 from rl_aesthetics.config import load_config
 from rl_aesthetics.errors import UserError
@@ -278,6 +279,7 @@ def test_a_server_that_hangs_holds_the_end_up_for_a_bounded_time(proxy, make_tra
     assert not tracker.finish()
     assert time.monotonic() - began < 1.5
     assert tracker.spool.exists()
+    Spool(tracker.spool).close()  # nobody has it open, though the request hangs on
 
 
 def test_what_the_server_refuses_blocks_nothing_else(server, make_tracker, experiment, tmp_path, caplog):

@@ -57,6 +57,18 @@ def test_a_run_that_still_goes_on_is_not_opened_twice(spool):
         Spool(spool.path)
 
 
+def test_who_closed_a_spool_leaves_it_to_the_next(spool):
+    spool.append({"number": 1})
+    lines = spool.lines()
+    spool.close()
+    other = Spool(spool.path)
+    for use in (lambda: spool.append({"number": 2}), lambda: next(lines), spool.delete):
+        with pytest.raises(ValueError, match="closed"):
+            use()
+    assert contents(other) == [{"number": 1}]
+    other.close()
+
+
 def test_a_full_disk_is_not_kept_quiet():
     full = Spool(Path("/dev/full"))
     with pytest.raises(OSError, match="No space left"):
