@@ -1,20 +1,25 @@
 """A training that was stopped and goes on equals one that never was, bit for bit."""
 
 import os
+import shutil
 import signal
+from pathlib import Path
+from typing import NamedTuple
 
-import numpy as np
 import pytest
 import ray
 import torch
 from mlflow import MlflowClient
+from mlflow.entities import Run
 from test_train import write_split
 
+from ray_cluster import tracking
 from ray_cluster.checkpoint import CheckpointStore
+from ray_cluster.juror_actor import start_jurors
 from ray_cluster.learner import ActorLearnerDQN
 from ray_cluster.train import Training
 from rl_aesthetics.agent import DQNAgent
-from rl_aesthetics.config import load_config
+from rl_aesthetics.config import Config, load_config
 from rl_aesthetics.errors import UserError
 
 pytestmark = [pytest.mark.ray, pytest.mark.slow]
@@ -42,6 +47,17 @@ def dataset(tmp_path_factory):
 
 
 @pytest.fixture(scope="module", autouse=True)
+def database(tmp_path_factory):
+    """One MLflow for all, as making its tables takes seconds, and time for it to hear how a stopped run ended."""
+    uri = f"sqlite:///{tmp_path_factory.mktemp('mlflow')}/mlflow.db"
+    MlflowClient(uri).search_experiments()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("MLFLOW_TRACKING_URI", uri)
+        patch.setattr(tracking, "PATIENCE_KILLED_SECONDS", 30.0)
+        yield
+
+
+@pytest.fixture(scope="module", autouse=True)
 def cluster():
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("RAY_AUTH_MODE", "disabled")
@@ -57,7 +73,7 @@ def configured(dataset, output, *overrides):
         [
             f"dataset={dataset}",
             f"output={output}",
-            f"mlflow.tracking_uri=sqlite:///{output.parent}/mlflow.db",
+            f"mlflow.experiment={output.parent.name}",
             f"training.num_epochs={EPOCHS}",
             "training.dataloader_batch_size=4",
             "training.replay_capacity=400",
@@ -73,22 +89,21 @@ def configured(dataset, output, *overrides):
     )
 
 
-@pytest.fixture
-def stop_after(monkeypatch):
-    """Send SIGTERM to this process in a training's nth step."""
+def stop_in_step(config, steps, **options):
+    """Train, and send SIGTERM to this process in the nth step."""
+    step, taken = ActorLearnerDQN.training_step, []
 
-    def arrange(steps):
-        step, taken = ActorLearnerDQN.training_step, []
+    def counted(self, seconds=1.0):
+        taken.append(self.env_steps)
+        if len(taken) == steps:
+            os.kill(os.getpid(), signal.SIGTERM)
+        return step(self, seconds)
 
-        def counted(self, seconds=1.0):
-            taken.append(self.env_steps)
-            if len(taken) == steps:
-                os.kill(os.getpid(), signal.SIGTERM)
-            return step(self, seconds)
-
-        monkeypatch.setattr(ActorLearnerDQN, "training_step", counted)
-
-    return arrange
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(ActorLearnerDQN, "training_step", counted)
+        with pytest.raises(SystemExit) as stopped:
+            Training(config, **options).run()
+    assert stopped.value.code == 128 + signal.SIGTERM
 
 
 def outcome(training):
@@ -124,15 +139,33 @@ def trained(config, **options):
     return training
 
 
-@pytest.mark.parametrize("replay", REPLAYS)
-def test_two_halves_equal_the_whole_bit_for_bit(dataset, tmp_path, replay, stop_after):
-    whole = trained(configured(dataset, tmp_path / "whole", *REPLAYS[replay]))
-    halves = configured(dataset, tmp_path / "halves", *REPLAYS[replay])
-    stop_after(len(whole.history))  # in the middle of an epoch, with episodes under way
-    with pytest.raises(SystemExit) as stopped:
-        trained(halves)
-    assert stopped.value.code == 128 + signal.SIGTERM
-    resumed = trained(halves, resume="auto")
+@pytest.fixture(scope="module")
+def juror():
+    """A juror for all trainings that need no fresh one; it remembers nothing."""
+    return start_jurors("pocket", {"threads": 1}, num_cpus=0)
+
+
+@pytest.fixture(scope="module")
+def journey(dataset, tmp_path_factory):
+    """A training that was stopped in the middle of an epoch with episodes under way, and gone on with."""
+    config = configured(dataset, tmp_path_factory.mktemp("journey") / "run", *REPLAYS["frames"])
+    whole = trained(configured(dataset, tmp_path_factory.mktemp("whole") / "run", *REPLAYS["frames"]))
+    stop_in_step(config, len(whole.history))
+    killed = runs(config)
+    stopped = config.output.with_name("stopped")
+    shutil.copytree(config.output, stopped)
+    return Journey(config, whole, killed, stopped, trained(config, resume="auto"))
+
+
+class Journey(NamedTuple):
+    config: Config
+    whole: Training
+    killed: list[Run]
+    stopped: Path
+    resumed: Training
+
+
+def check_equal(whole, resumed):
     one, other = outcome(whole), outcome(resumed)
     assert one["counts"] == other["counts"]
     for ours, theirs in zip(one["history"], other["history"], strict=True):
@@ -144,86 +177,72 @@ def test_two_halves_equal_the_whole_bit_for_bit(dataset, tmp_path, replay, stop_
         assert torch.equal(tensor, again.network.state_dict()[name])
 
 
-@pytest.fixture(scope="module")
-def stopped(dataset, tmp_path_factory):
-    """The configuration of a training that was stopped."""
-    config = configured(dataset, tmp_path_factory.mktemp("stopped") / "run")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(ActorLearnerDQN, "settle", signalling(ActorLearnerDQN.settle))
-        with pytest.raises(SystemExit):
-            Training(config).run()
-    return config
+def test_two_halves_equal_the_whole_bit_for_bit(journey):
+    check_equal(journey.whole, journey.resumed)
 
 
-def signalling(method):
-    """The method, which sends SIGTERM to this process first."""
-
-    def signalled(self, *arguments):
-        os.kill(os.getpid(), signal.SIGTERM)
-        return method(self, *arguments)
-
-    return signalled
+def test_two_halves_of_every_option_equal_the_whole_bit_for_bit(dataset, tmp_path, juror):
+    whole = trained(configured(dataset, tmp_path / "whole", *REPLAYS["reference"]), scorer=juror)
+    halves = configured(dataset, tmp_path / "halves", *REPLAYS["reference"])
+    stop_in_step(halves, len(whole.history), scorer=juror)
+    check_equal(whole, trained(halves, resume="auto", scorer=juror))
 
 
 def runs(config):
-    client = MlflowClient(config.mlflow.tracking_uri)
-    (experiment,) = (e for e in client.search_experiments() if e.name == config.mlflow.experiment)
-    return client, client.search_runs([experiment.experiment_id])
+    client = MlflowClient()
+    return client.search_runs([client.get_experiment_by_name(config.mlflow.experiment).experiment_id])
 
 
-def test_a_stopped_run_is_marked_killed_and_the_resumed_one_is_the_same_run(stopped):
-    _, (run,) = runs(stopped)
+def test_a_stopped_run_is_marked_killed_and_the_resumed_one_is_the_same_run(journey):
+    (run,), (again,) = journey.killed, runs(journey.config)
     assert run.info.status == "KILLED"
-    report = Training(stopped, resume="auto").run()
-    client, (again,) = runs(stopped)
     assert (again.info.run_id, again.info.status) == (run.info.run_id, "FINISHED")
-    history = client.get_metric_history(run.info.run_id, "train_avg_reward")
+    history = MlflowClient().get_metric_history(run.info.run_id, "train_avg_reward")
     steps = [metric.step for metric in history]
-    assert steps == sorted(set(steps)) == [row["step"] for row in report.history]
-    lines = (stopped.output / "metrics.jsonl").read_text().splitlines()
-    assert len(lines) == report.epochs == EPOCHS
+    assert steps == sorted(set(steps)) == [row["step"] for row in journey.resumed.history]
+    lines = (journey.config.output / "metrics.jsonl").read_text().splitlines()
+    assert len(lines) == len(journey.resumed.history) == EPOCHS
 
 
-def test_a_finished_training_goes_on_when_it_is_given_more_epochs(stopped, caplog):
-    more = stopped.model_copy(deep=True)
-    more.rl_training.training.num_epochs = EPOCHS + 2
-    report = Training(more, resume="auto").run()
+def test_a_finished_training_goes_on_when_it_is_given_more_epochs(journey, tmp_path, caplog, juror):
+    shutil.copytree(journey.config.output, tmp_path / "run")
+    more = load_config(
+        journey.config.output / "config.yaml", [f"output={tmp_path}/run", f"training.num_epochs={EPOCHS + 2}"]
+    )
+    report = Training(more, resume="auto", scorer=juror).run()
     assert report.epochs == EPOCHS + 2
     assert "settings changed since the checkpoint: rl_training.training" in caplog.text
 
 
-def test_without_a_checkpoint_auto_begins_anew(dataset, tmp_path):
+def test_without_a_checkpoint_auto_begins_anew(dataset, tmp_path, juror):
     config = configured(dataset, tmp_path / "run", "training.num_epochs=1")
     (tmp_path / "run").mkdir()
     (tmp_path / "run" / "metrics.jsonl").write_text('{"left": "by a run that died in its first epoch"}\n')
-    assert Training(config, resume="auto").run().epochs == 1
+    assert Training(config, resume="auto", scorer=juror).run().epochs == 1
     assert "left" not in (tmp_path / "run" / "metrics.jsonl").read_text()
 
 
-def test_a_replay_buffer_over_the_limit_is_left_out_and_filled_again(dataset, tmp_path, stop_after):
-    config = configured(dataset, tmp_path / "run", "checkpoints.replay_limit_mb=0")
-    stop_after(4)
-    with pytest.raises(SystemExit):
-        Training(config).run()
-    _, parts = CheckpointStore(tmp_path / "run" / "state").newest()
-    assert "replay" not in parts
+def test_a_checkpoint_named_by_its_path_is_gone_on_from_without_its_replay_buffer(dataset, tmp_path, juror):
+    config = configured(
+        dataset,
+        tmp_path / "run",
+        *("checkpoints.every_minutes=0", "checkpoints.keep=9", "checkpoints.replay_limit_mb=0"),
+        "training.num_epochs=3",
+    )
+    Training(config, scorer=juror).run()
+    store = CheckpointStore(tmp_path / "run" / "state")
+    first, *newer = store.names()
+    assert newer
+    parts = store.read(first)
+    assert "replay" not in parts  # it was over the limit
     added = parts["counters"]["replay_added"]
     assert added > 0
-    resumed = Training(config, resume="auto")
+    resumed, seen = Training(config, resume=f"{tmp_path}/run/state/{first}", scorer=juror), []
+    resumed.report = lambda metrics: seen.append(store.names())
     resumed.run()
+    assert [row["epoch"] for row in resumed.history] == [1, 2, 3]
+    assert not set(seen[0]) & set(newer)  # a later --resume auto must not go on from them
     assert len(resumed.algorithm.replay) == resumed.algorithm.replay.added - added >= 40
-
-
-def test_a_checkpoint_named_by_its_path_leaves_no_newer_one_behind(dataset, tmp_path):
-    config = configured(
-        dataset, tmp_path / "run", "checkpoints.every_minutes=0", "checkpoints.keep=9", "training.num_epochs=3"
-    )
-    Training(config).run()
-    store = CheckpointStore(tmp_path / "run" / "state")
-    first = store.names()[0]
-    report = Training(config, resume=f"{tmp_path}/run/state/{first}").run()
-    assert report.epochs == 3
-    assert np.all(np.diff([row["epoch"] for row in report.history]) == 1)
 
 
 @pytest.mark.parametrize(
@@ -235,10 +254,26 @@ def test_a_checkpoint_named_by_its_path_leaves_no_newer_one_behind(dataset, tmp_
         (["training.replay_capacity=200"], "leave rl_training.training.replay_capacity as it was"),
     ],
 )
-def test_a_checkpoint_of_another_task_is_refused(stopped, overrides, message):
-    config = load_config(stopped.output / "config.yaml", overrides)
+def test_a_checkpoint_of_another_task_is_refused(journey, overrides, message, juror):
+    config = load_config(journey.stopped / "config.yaml", [f"output={journey.stopped}", *overrides])
+    before = content(journey.stopped)
     with pytest.raises(UserError, match=message):
-        Training(config, resume="auto").run()
+        Training(config, resume="auto", scorer=juror).run()
+    assert content(journey.stopped) == before
+
+
+def test_newer_checkpoints_than_a_refused_one_stay(journey, juror):
+    first, *newer = CheckpointStore(journey.stopped / "state").names()
+    assert newer
+    settings = [f"output={journey.stopped}", "training.max_steps_per_episode=3"]
+    config, before = load_config(journey.stopped / "config.yaml", settings), content(journey.stopped)
+    with pytest.raises(UserError, match="written with another step limit"):
+        Training(config, resume=f"{journey.stopped}/state/{first}", scorer=juror).run()
+    assert content(journey.stopped) == before
+
+
+def content(folder):
+    return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
 def test_resume_and_overwrite_exclude_each_other(dataset, tmp_path):
