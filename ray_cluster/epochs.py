@@ -243,8 +243,11 @@ class EpochLoop:
         tracked = {name: value for name, value in metrics.items() if name not in ("step", "epoch")}
         self.records.do(lambda: self.tracker.log_metrics(tracked, step=int(metrics["step"])))
         if validated:
-            # Exactness breaks ties of the success rate, and the reward breaks ties of both.
+            # Exactness breaks ties of the success rate, and the reward breaks ties of both. Edits that never bring back
+            # the very original differ in how near they come to it.
             rank = (metrics["val_success_rate"], metrics["val_exact"], metrics["val_avg_reward"])
+            if training.approximates:
+                rank = (metrics["val_avg_improvement"], metrics["val_success_rate"])
             if training.best is None or rank > training.best:
                 training.best, training.best_metrics = rank, metrics
                 best = DQNAgent(replace(validated.description, training=metrics), validated.network)

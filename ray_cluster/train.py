@@ -142,6 +142,11 @@ class Training:
         self.saved_scores: SavedScores | None = None
 
     @property
+    def approximates(self) -> bool:
+        """Whether edits act on the degraded photo as it is given, so that they come near the original at best."""
+        return EpisodePhotos(self.dataset, EditSpace(self.task.actions)).given
+
+    @property
     def deepest(self) -> int:
         """The greatest number of edits that a training photo is away from its original; 1 where nobody counts."""
         photos = EpisodePhotos(self.dataset, EditSpace(self.task.actions))

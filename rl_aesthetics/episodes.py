@@ -44,6 +44,7 @@ class Episodes:
         degraded_N, final_N, original_N: scores, float32.
         best_N: the best score reachable within the step limit, or None where it was not looked for.
         returns_N: undiscounted sum of the rewards.
+        exact_N: whether the result is the original, pixel for pixel.
     """
 
     starts_N: np.ndarray
@@ -53,17 +54,13 @@ class Episodes:
     final_N: np.ndarray
     original_N: np.ndarray
     returns_N: np.ndarray
+    exact_N: np.ndarray
     best_N: np.ndarray | None = None
 
     @property
     def steps_N(self) -> np.ndarray:
         """Steps taken, STOP included."""
         return np.array([len(actions) for actions in self.actions])
-
-    @property
-    def exact_N(self) -> np.ndarray:
-        """Whether the result is the original, pixel for pixel."""
-        return self.finals_N == algebra.ORIGINAL
 
     def of(self, rows: np.ndarray) -> Episodes:
         """Some of the episodes, by their places."""
@@ -75,6 +72,7 @@ class Episodes:
             self.final_N[rows],
             self.original_N[rows],
             self.returns_N[rows],
+            self.exact_N[rows],
             None if self.best_N is None else self.best_N[rows],
         )
 
@@ -172,7 +170,17 @@ class Evaluation:
         final = self.scores(self.photos_N, finals_N)
         original = self.scores(self.photos_N, np.full(len(self.photos_N), self.photos.original_state))
         returns = self._returns(finals_N, actions, degraded, original)
-        return Episodes(self.starts_N, finals_N, actions, degraded, final, original, returns)
+        exact = self._exact(finals_N, final, original)
+        return Episodes(self.starts_N, finals_N, actions, degraded, final, original, returns, exact)
+
+    def _exact(self, finals_N: np.ndarray, final_N: np.ndarray, original_N: np.ndarray) -> np.ndarray:
+        if not self.photos.given:
+            return finals_N == algebra.ORIGINAL
+        exact_N = np.zeros(len(finals_N), bool)
+        for place in np.flatnonzero(np.isclose(final_N, original_N, atol=1e-5)).tolist():  # equal pixels, equal scores
+            result_HWC = self.result(place, int(finals_N[place]))
+            exact_N[place] = np.array_equal(result_HWC, self.dataset.original(place))
+        return exact_N
 
     def _returns(
         self, finals_N: np.ndarray, actions: list[list[int]], degraded_N: np.ndarray, original_N: np.ndarray
