@@ -64,7 +64,7 @@ class Topology:
     places: dict[str, Counter[str]] = field(default_factory=dict, compare=False)
 
     def __str__(self) -> str:
-        jurors = f"{self.jurors} juror{'s' * (self.jurors > 1)}"
+        jurors = f"{self.jurors} juror{'s' * (self.jurors != 1)}"
         workers = f"{self.rollout_workers} rollout worker{'s' * (self.rollout_workers > 1)}"
         learner = f"learner with {self.learner_threads} thread{'s' * (self.learner_threads > 1)}"
         if self.num_learners:
@@ -80,7 +80,7 @@ class Topology:
             self._row("learner", max(1, self.num_learners), self.cpus_per_learner, self.gpus_learner, "learner")
             if not in_driver
             else ("learner", "1", f"{self.learner_threads} threads", f"{self.gpus_learner:g}", "in the driver"),
-            self._row("juror", self.jurors, self.cpus_per_juror, self.gpus_per_juror, "juror"),
+            *([self._row("juror", self.jurors, self.cpus_per_juror, self.gpus_per_juror, "juror")] * bool(self.jurors)),
             self._row("rollout worker", self.rollout_workers, self.cpus_per_rollout_worker, 0, "rollout worker"),
             self._row("validation worker", 1, VALIDATION_CPUS, 0, "validation worker"),
         ]
@@ -148,6 +148,8 @@ def plan(config: Config, nodes: Sequence[Node]) -> Topology:
     cpus, gpus = sum(node.cpus for node in nodes), sum(int(node.gpus) for node in nodes)
     planner = _Planner(nodes)
     jurors = _number_of_jurors(config, nodes) if juror.replicas == "auto" else juror.replicas
+    if juror.name == "reference":  # which is computed where it is needed; one more juror may be mixed in
+        jurors = 0 if juror.options.get("juror") is None else 1 if juror.replicas == "auto" else jurors
     learners = ray.num_learners
     wanted_gpus = jurors * juror.num_gpus + max(1, learners) * ray.num_gpus_learner
     if wanted_gpus > gpus:
