@@ -10,6 +10,7 @@ import os
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from itertools import groupby
 from pathlib import Path
 
 import cv2
@@ -162,7 +163,9 @@ def says(done: Done) -> str:
     scores = ""
     if enhancement.juror:
         scores = f"score {enhancement.score_before:.3f} → {enhancement.score_after:.3f}; "
-    return f"{done.photo}: {' → '.join(enhancement.edits) or 'left as it is'}; {scores}{WHY[enhancement.stopped]}"
+    runs = [(name, len(list(same))) for name, same in groupby(enhancement.edits)]
+    edits = " → ".join(name if times == 1 else f"{name} ×{times}" for name, times in runs)
+    return f"{done.photo}: {edits or 'left as it is'}; {scores}{WHY[enhancement.stopped]}"
 
 
 def default_jobs() -> int:

@@ -180,9 +180,11 @@ def plan_outputs(
     for photo, place in _places(photos):
         suffix = FORMATS.get(file_format) or _OWN.get(photo.suffix.lower(), ".png")
         result, record = output_dir / f"{place}{suffix}", output_dir / f"{place}.json"
-        if other := taken.get(result):
-            raise UserError(f"{other} and {photo} would both become {result}; edit them into different folders")
-        taken[result] = photo
+        if other := taken.get(record):  # which photos of one name share, whatever their suffixes
+            raise UserError(
+                f"{other} and {photo} would both become {output_dir / place}; edit them into different folders"
+            )
+        taken[record] = photo
         for file in (result, record):
             if file.resolve() in given or any(_same(file, one) for one in given.values()):
                 raise UserError(f"{file} is one of the photos; choose another --output-dir, photos are never replaced")
@@ -192,7 +194,7 @@ def plan_outputs(
     return plan
 
 
-_OWN = {".jpg": ".jpg", ".jpeg": ".jpg", ".jpe": ".jpg", ".tif": ".tif", ".tiff": ".tif"}
+_OWN = {suffix: suffix for suffix in (".jpg", ".jpeg", ".tif", ".tiff")} | {".jpe": ".jpg"}
 
 
 def _places(photos: Sequence[Path]) -> list[tuple[Path, Path]]:

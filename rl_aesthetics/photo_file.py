@@ -125,6 +125,8 @@ def encode_photo(pixels_HWC: np.ndarray, suffix: str, exif: bytes = b"", icc_pro
     Raises:
         UserError: the format is not known.
     """
+    if suffix == ".jpeg":
+        suffix = ".jpg"
     if suffix not in (".png", ".tif", ".tiff", ".jpg"):
         raise UserError(f"photos are written as .png, .tif or .jpg, not {suffix}")
     if pixels_HWC.dtype == np.uint16 and suffix == ".jpg":
