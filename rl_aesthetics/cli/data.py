@@ -140,7 +140,8 @@ def generate(
         overwrite=overwrite,
         sha256=sha256,
     )
-    show(run_generation(replace(settings, **answers)))
+    settings = replace(settings, **answers)
+    show(run_generation(settings), suggested_config(settings.transformation))
 
 
 @app.command()
@@ -166,8 +167,15 @@ def run_generation(settings: GenerateSettings) -> GenerateReport:
         return generate(settings, progress)
 
 
-def show(report: GenerateReport) -> None:
-    """Print what was generated and where it is."""
+def suggested_config(transformation: str) -> str:
+    """The configuration that suits what photos were degraded with."""
+    from rl_aesthetics.tonal_degradation import MODELS
+
+    return f"configs/{'photographic' if transformation.lower() in MODELS else 'tuned'}.yaml"
+
+
+def show(report: GenerateReport, config: str = "configs/tuned.yaml") -> None:
+    """Print what was generated, where it is, and how to train on it."""
     table = Table(box=None, pad_edge=False)
     table.add_column("split")
     for column in ("photos", "degraded images"):
@@ -189,7 +197,7 @@ def show(report: GenerateReport) -> None:
         if images:
             console.print(f"  {report.output / split / 'annotations.json'}")
     console.print(f"  {report.output / 'skipped.json'}")
-    console.print(f"next: rl-aesthetics train --config configs/tuned.yaml dataset={report.output} output=runs/train")
+    console.print(f"next: rl-aesthetics train --config {config} dataset={report.output} output=runs/train")
 
 
 def _ask() -> dict[str, object]:

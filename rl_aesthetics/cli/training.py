@@ -85,8 +85,9 @@ def run_training(settings: Config, overwrite: bool, resume: str | None = None):
     best = report.metrics
     console.print(
         f"trained {report.epochs} epochs, {report.env_steps:,} environment steps in {report.seconds:.0f} s; the best "
-        f"agent, of epoch {best['epoch']:.0f}: improved {best['val_success_rate']:.3f}, "
-        f"recovered {best['val_recovered']:.3f}, exact {best['val_exact']:.3f} of the validation photos"
+        f"agent, of epoch {best['epoch']:.0f}: improved {best['val_success_rate']:.3f} "
+        f"(score {best['val_avg_improvement']:+.3f} on average), recovered {best['val_recovered']:.3f}, "
+        f"exact {best['val_exact']:.3f} of the validation photos"
     )
     for file in (report.agent, settings.output / "config.yaml", settings.output / "metrics.jsonl"):
         console.print(f"wrote {file}")

@@ -147,7 +147,7 @@ def prepare_photo(photo_HWC: np.ndarray, max_size: int, path: str | Path = "") -
     if scaled != (width, height):
         photo_HWC = cv2.resize(photo_HWC, scaled, interpolation=cv2.INTER_AREA)
     if is_grey(photo_HWC):
-        raise PhotoError(path, "grey only: swapping its channels would change nothing")
+        raise PhotoError(path, "grey only: edits of its colours would change nothing")
     # Half shifts of an odd side would not undo themselves: one row or column goes.
     return np.ascontiguousarray(photo_HWC[: scaled[1] // 2 * 2, : scaled[0] // 2 * 2])
 
