@@ -43,13 +43,7 @@ def ray_session(address: str | None = None, num_cpus: int | None = None, dashboa
         # RLlib hands its configuration to the runners through the object store, and Ray's core then warns on standard
         # error, as an error, that they could not be restarted if it were lost; it lives as long as this process.
         os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
-        ray.init(
-            "local",
-            num_cpus=num_cpus or max(2, os.cpu_count() or 1),
-            include_dashboard=dashboard,
-            log_to_driver=False,
-            logging_level=logging.ERROR,
-        )
+        _start(num_cpus or max(2, os.cpu_count() or 1), dashboard)
     try:
         yield
     finally:
@@ -84,6 +78,24 @@ def local_nodes(num_cpus: int | None = None) -> list[Node]:
     import torch
 
     return one_machine(num_cpus or max(2, os.cpu_count() or 1), torch.cuda.device_count())
+
+
+def _start(num_cpus: int, dashboard: bool) -> None:
+    try:
+        ray.init(
+            "local",
+            num_cpus=num_cpus,
+            include_dashboard=dashboard,
+            log_to_driver=False,
+            logging_level=logging.ERROR,
+        )
+    except Exception as error:  # Ray has no type of its own for this
+        if "timed out during startup" not in str(error):
+            raise
+        raise UserError(
+            "Ray did not start within its 30 seconds: the machine is too busy; end other programs, or join a cluster "
+            "with ray.address"
+        ) from error
 
 
 def _join(address: str) -> None:
