@@ -1,4 +1,7 @@
-"""Drills: parts of a training are killed or starved, and training goes on or is resumed with nothing wrong in it."""
+"""Drills: parts of a training are killed or starved, and training goes on or is resumed with nothing wrong in it.
+
+Rollout workers are killed for half a minute; RL_DRILL_SECONDS=120 makes it two.
+"""
 
 import os
 import signal
@@ -12,6 +15,7 @@ import numpy as np
 import psutil
 import pytest
 import ray
+from mlflow import MlflowClient
 from ray.cluster_utils import Cluster
 from test_train import write_split
 
@@ -23,6 +27,9 @@ from rl_aesthetics.transforms.space import EditSpace, View
 
 pytestmark = [pytest.mark.ray, pytest.mark.slow, pytest.mark.chaos, pytest.mark.timeout(900)]
 
+DRILL_SECONDS = float(os.environ.get("RL_DRILL_SECONDS", "30"))
+BETWEEN_KILLS_S = 10.0
+
 
 @pytest.fixture(scope="module")
 def dataset(tmp_path_factory):
@@ -30,6 +37,16 @@ def dataset(tmp_path_factory):
     write_split(root / "train", 12, 0)
     write_split(root / "val", 6, 1)
     return root
+
+
+@pytest.fixture(scope="module", autouse=True)
+def database(tmp_path_factory):
+    """One MLflow for all, as making its tables takes seconds."""
+    uri = f"sqlite:///{tmp_path_factory.mktemp('mlflow')}/mlflow.db"
+    MlflowClient(uri).search_experiments()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("MLFLOW_TRACKING_URI", uri)
+        yield
 
 
 @pytest.fixture(autouse=True)
@@ -43,7 +60,6 @@ def overrides(dataset, output, *more):
     return [
         f"dataset={dataset}",
         f"output={output}",
-        f"mlflow.tracking_uri=sqlite:///{output.parent}/mlflow.db",
         "training.num_epochs=100000",
         "training.dataloader_batch_size=4",
         "training.replay_capacity=60000",
@@ -97,29 +113,36 @@ def check_buffer(training):
     assert algorithm.env_steps >= len(held)
 
 
-def test_rollout_workers_killed_every_ten_seconds_for_two_minutes(dataset, tmp_path):
+def test_rollout_workers_killed_every_ten_seconds(dataset, tmp_path):
     ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False)
     config = load_config(
-        None, overrides(dataset, tmp_path / "run", "ray.num_rollout_workers=2", "learner.max_minutes=2.5")
+        None, overrides(dataset, tmp_path / "run", "ray.num_rollout_workers=2", "training.validation_frequency=1000")
     )
-    killed, done = [], threading.Event()
+    killed, done, wanted = [], threading.Event(), DRILL_SECONDS / BETWEEN_KILLS_S
+    training = Training(config)
 
     def kill():
-        until = time.monotonic() + 120
-        while time.monotonic() < until and not done.wait(10):
-            if workers := my_processes("ray::RolloutWorker"):
+        while len(killed) < wanted and not done.wait(BETWEEN_KILLS_S):
+            workers = my_processes("ray::RolloutWorker")
+            if workers and training.history:
                 workers[len(killed) % len(workers)].kill()
-                killed.append(time.monotonic())
+                killed.append(training.algorithm.env_steps)
 
-    training = Training(config)
+    def enough(metrics):
+        restarted = training.algorithm.env_runner_group.num_remote_worker_restarts()
+        if len(killed) >= wanted and restarted and training.algorithm.env_steps > killed[-1]:
+            training.config.learner.max_minutes = 1e-6  # it has gone on after the last of them
+
+    training.report = enough
     killer = threading.Thread(target=kill, daemon=True)
     killer.start()
-    report = training.run()
-    done.set()
-    killer.join()
-    assert len(killed) >= 5
-    assert report.env_steps > 0
-    assert report.history[-1]["worker_restarts"] > 0
+    try:
+        report = training.run()
+    finally:
+        done.set()
+        killer.join()
+    assert len(killed) >= wanted
+    assert report.env_steps > killed[-1] > killed[0]
     check_buffer(training)
     ray.shutdown()
     assert not my_processes("ray::")
@@ -149,7 +172,7 @@ def test_a_machine_joins_and_leaves_a_two_machine_cluster(dataset, tmp_path):
             cluster.remove_node(added[0], allow_graceful=False)
         elif len(added) == 2 and seen[-1] <= seen[0] and metrics["epoch"] % 10 == 0:
             added.append("done")
-            config.learner.max_minutes = 1e-6  # it has gone on without the machine: enough
+            training.config.learner.max_minutes = 1e-6  # it has gone on without the machine: enough
 
     training.report = watch
     try:
@@ -179,9 +202,9 @@ def test_a_driver_killed_with_sigkill_is_resumed(dataset, tmp_path):
     driver.kill()
     driver.wait()
     steps = store.newest()[1]["counters"]["counts"]["env_steps"]
-    _, alive = psutil.wait_procs(family, timeout=60)
+    _, alive = psutil.wait_procs(family, timeout=180)  # Ray's agents look now and then
     assert not alive, [process.cmdline()[:2] for process in alive]
-    config = load_config(None, [*command[5:], "training.num_epochs=100000"])
+    config = load_config(None, command[command.index("train") + 1 :])
     config.learner.max_minutes = store.newest()[1]["training"]["seconds"] / 60 + 0.2
     ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False)
     training = Training(config, resume="auto")
