@@ -3,7 +3,6 @@
 import os
 import shutil
 import signal
-from pathlib import Path
 from typing import NamedTuple
 
 import pytest
@@ -22,7 +21,7 @@ from rl_aesthetics.agent import DQNAgent
 from rl_aesthetics.config import Config, load_config
 from rl_aesthetics.errors import UserError
 
-pytestmark = [pytest.mark.ray, pytest.mark.slow]
+pytestmark = [pytest.mark.ray, pytest.mark.slow, pytest.mark.timeout(900)]
 
 EPOCHS = 6
 REPLAYS = {
@@ -152,16 +151,13 @@ def journey(dataset, tmp_path_factory):
     whole = trained(configured(dataset, tmp_path_factory.mktemp("whole") / "run", *REPLAYS["frames"]))
     stop_in_step(config, len(whole.history))
     killed = runs(config)
-    stopped = config.output.with_name("stopped")
-    shutil.copytree(config.output, stopped)
-    return Journey(config, whole, killed, stopped, trained(config, resume="auto"))
+    return Journey(config, whole, killed, trained(config, resume="auto"))
 
 
 class Journey(NamedTuple):
     config: Config
     whole: Training
     killed: list[Run]
-    stopped: Path
     resumed: Training
 
 
@@ -255,21 +251,21 @@ def test_a_checkpoint_named_by_its_path_is_gone_on_from_without_its_replay_buffe
     ],
 )
 def test_a_checkpoint_of_another_task_is_refused(journey, overrides, message, juror):
-    config = load_config(journey.stopped / "config.yaml", [f"output={journey.stopped}", *overrides])
-    before = content(journey.stopped)
+    config = load_config(journey.config.output / "config.yaml", overrides)
+    before = content(journey.config.output)
     with pytest.raises(UserError, match=message):
         Training(config, resume="auto", scorer=juror).run()
-    assert content(journey.stopped) == before
+    assert content(journey.config.output) == before
 
 
 def test_newer_checkpoints_than_a_refused_one_stay(journey, juror):
-    first, *newer = CheckpointStore(journey.stopped / "state").names()
+    first, *newer = CheckpointStore(journey.config.output / "state").names()
     assert newer
-    settings = [f"output={journey.stopped}", "training.max_steps_per_episode=3"]
-    config, before = load_config(journey.stopped / "config.yaml", settings), content(journey.stopped)
+    config = load_config(journey.config.output / "config.yaml", ["training.max_steps_per_episode=3"])
+    before = content(journey.config.output)
     with pytest.raises(UserError, match="written with another step limit"):
-        Training(config, resume=f"{journey.stopped}/state/{first}", scorer=juror).run()
-    assert content(journey.stopped) == before
+        Training(config, resume=f"{journey.config.output}/state/{first}", scorer=juror).run()
+    assert content(journey.config.output) == before
 
 
 def content(folder):
