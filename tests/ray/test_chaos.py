@@ -191,9 +191,11 @@ def train(dataset, output, *more):
     return [*command, *overrides(dataset, output, "ray.num_cpus=2", "ray.num_rollout_workers=1", *more)]
 
 
-def test_a_driver_killed_with_sigkill_is_resumed(dataset, tmp_path):
+def test_a_driver_killed_with_sigkill_is_resumed(dataset, tmp_path, monkeypatch):
     output, store = tmp_path / "run", CheckpointStore(tmp_path / "run" / "state")
     command = train(dataset, output, "checkpoints.every_minutes=0")
+    # Ray's agents report to the dead head for so long (60 s, if it is left out) before they end.
+    monkeypatch.setenv("RAY_gcs_rpc_server_reconnect_timeout_s", "15")
     driver = subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     deadline = time.monotonic() + 600
     while len(store.names()) < 2 and time.monotonic() < deadline and driver.poll() is None:
@@ -201,8 +203,9 @@ def test_a_driver_killed_with_sigkill_is_resumed(dataset, tmp_path):
     family = psutil.Process(driver.pid).children(recursive=True)
     driver.kill()
     driver.wait()
+    monkeypatch.delenv("RAY_gcs_rpc_server_reconnect_timeout_s")
     steps = store.newest()[1]["counters"]["counts"]["env_steps"]
-    _, alive = psutil.wait_procs(family, timeout=180)  # Ray's agents look now and then
+    _, alive = psutil.wait_procs(family, timeout=180)
     assert not alive, [process.cmdline()[:2] for process in alive]
     config = load_config(None, command[command.index("train") + 1 :])
     config.learner.max_minutes = store.newest()[1]["training"]["seconds"] / 60 + 0.2
