@@ -1,11 +1,12 @@
-# make demo   from sample photos to a trained agent to edited photos, in under ten minutes after the install
-# make test   ruff and the whole test suite
-# make docs   docs/configuration.md, from the settings in the code
+# make demo    from sample photos to a trained agent to edited photos, in under ten minutes after the install
+# make test    ruff and the whole test suite
+# make drills  tests that kill workers, machines and drivers of real trainings; a quarter of an hour
+# make docs    docs/configuration.md, from the settings in the code
 
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test docs install constraints clean
+.PHONY: demo test drills docs install constraints clean
 
 demo: .venv/.samples
 	$(BIN)/rl-aesthetics demo
@@ -14,6 +15,9 @@ test: .venv/.test
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/python -m pytest
+
+drills: .venv/.test
+	$(BIN)/python -m pytest -m chaos
 
 docs: .venv/.test
 	$(BIN)/python docs/write_configuration.py
