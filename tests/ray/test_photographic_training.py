@@ -1,0 +1,119 @@
+"""A photographic training on real Ray: every action's reward learned at once, gone on with from its checkpoint."""
+
+import numpy as np
+import pytest
+import ray
+from PIL import Image
+
+from ray_cluster.full_information import FullInformationDQN
+from ray_cluster.train import Training
+from rl_aesthetics.agent import DQNAgent
+from rl_aesthetics.config import load_config
+from rl_aesthetics.dataset import Record, write_annotations
+from rl_aesthetics.enhance import enhance_photo
+from rl_aesthetics.reference import ReferenceScorer
+from rl_aesthetics.tonal_degradation import degrade_tone, sequence_of
+from rl_aesthetics.transforms import STOP, action_names
+
+pytestmark = [pytest.mark.ray, pytest.mark.slow]
+PHOTOS = {"train": 8, "val": 4}
+
+
+def write_split(folder, count, seed):
+    """Smooth colourful noise, each photo darkened."""
+    random, records = np.random.default_rng(seed), []
+    for kind in ("images", "originals"):
+        (folder / kind).mkdir(parents=True)
+    names, sizes = sequence_of({"exposure": -1.0})
+    for number in range(1, count + 1):
+        coarse = Image.fromarray(random.integers(30, 226, (6, 6, 3), np.uint8))
+        photo = np.asarray(coarse.resize((96, 96), Image.Resampling.BICUBIC))
+        degraded = degrade_tone(np.ascontiguousarray(photo[..., ::-1]), {"exposure": -1.0})[..., ::-1]
+        places = [f"{kind}/{number:06d}.png" for kind in ("images", "originals")]
+        for place, image in zip(places, (degraded, photo), strict=True):
+            Image.fromarray(np.ascontiguousarray(image)).save(folder / place)
+        records.append(
+            Record(number, *places, "+".join(names), names, 0.2, 0.8, f"{number}.png", 96, 96, strengths=sizes)
+        )
+    write_annotations(folder, records, ["exposure_down"], {"juror": "not asked"})
+
+
+@pytest.fixture(scope="module")
+def configured(tmp_path_factory):
+    root = tmp_path_factory.mktemp("photographic")
+    for seed, (split, count) in enumerate(PHOTOS.items()):
+        write_split(root / "data" / split, count, seed)
+
+    def config(epochs):
+        overrides = [
+            f"dataset={root / 'data'}",
+            f"output={root / 'run'}",
+            f"mlflow.tracking_uri=sqlite:///{root}/mlflow.db",
+            f"training.num_epochs={epochs}",
+            "training.validation_frequency=1",
+            "training.dataloader_batch_size=4",
+            "training.batch_size=16",
+            "training.max_steps_per_episode=4",
+            "learner.learning_starts=16",
+            "learner.updates_per_call=2",
+            "learner.max_minutes=null",
+        ]
+        return load_config("configs/photographic.yaml", overrides)
+
+    return config
+
+
+@pytest.fixture(scope="module")
+def trained(configured):
+    """(the first training and its report, the one that went on and its report)"""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("RAY_AUTH_MODE", "disabled")
+        ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False)
+        first = Training(configured(2))
+        before = first.run()
+        second = Training(configured(12), resume="auto")
+        yield first, before, second, second.run()
+        ray.shutdown()
+
+
+def test_every_actions_reward_is_learned_and_no_juror_is_started(trained):
+    training, report, _, _ = trained
+    algorithm = training.algorithm
+    assert isinstance(algorithm, FullInformationDQN)
+    assert training.topology.jurors == 0
+    assert "juror" not in training.topology.table()
+    assert algorithm.trained > 0
+    assert all(np.isfinite(row["train_avg_loss"]) for row in report.history if "train_avg_loss" in row)
+    rows = np.arange(len(algorithm.replay))
+    known = algorithm.action_rewards[rows[algorithm.rewarded[rows]]]
+    assert known.shape[1] == len(action_names("tonal"))
+    assert (known[:, training.task.actions.index(STOP)] == 0).all()
+    assert (known > 0).any(axis=1).mean() > 0.5  # of most states some edit leads nearer to the original
+
+
+def test_the_rewards_that_were_learned_are_those_that_the_episodes_paid(trained):
+    algorithm = trained[0].algorithm
+    rows = np.flatnonzero(algorithm.rewarded[: len(algorithm.replay)])
+    transitions = algorithm.replay.transitions[rows]
+    learned = algorithm.action_rewards[rows, transitions["action"]]
+    np.testing.assert_allclose(learned, transitions["reward"], atol=2e-3)  # float16
+
+
+def test_it_goes_on_from_its_checkpoint(trained):
+    _, before, resumed, after = trained
+    assert (before.epochs, after.epochs) == (2, 12)
+    assert after.env_steps > before.env_steps
+    assert after.history[0] == before.history[0]
+    assert resumed.algorithm.episodes_done >= 12 * PHOTOS["train"]
+
+
+def test_the_agent_it_leaves_came_nearest_in_validation_and_edits_photos_without_ray(trained):
+    report = trained[3]
+    gains = [row["val_avg_improvement"] for row in report.history if "val_avg_improvement" in row]
+    assert report.metrics["val_avg_improvement"] == max(gains)
+    agent = DQNAgent.load(report.agent)
+    assert agent.description.juror == ReferenceScorer.fingerprint
+    assert agent.actions == action_names("tonal")
+    photo = np.random.default_rng(3).integers(0, 65536, (70, 91, 3)).astype(np.uint16)
+    result = enhance_photo(agent, photo, None)
+    assert (result.photo_HWC.shape, result.photo_HWC.dtype) == (photo.shape, np.uint16)
