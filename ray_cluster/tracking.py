@@ -243,7 +243,7 @@ class Tracker:
             self._thread.join(0.05)
         with self._outcome:
             self._given_up.set()
-            self._spool.close()  # a request may hang for long yet, and whoever goes on with the run need not wait for it
+            self._spool.close()  # a request may hang for long yet; whoever goes on with the run need not wait for it
         if not self._delivered:
             _log.warning(
                 "MLflow at %s has not got all of this run (%s). The rest is in %s; upload it with: "
