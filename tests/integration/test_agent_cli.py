@@ -227,11 +227,12 @@ def test_an_agent_that_has_none_of_the_datasets_edits_is_refused(run, agent, jur
     assert (code, "the agent has none of these edits" in err) == (2, True)
 
 
-def test_a_dataset_whose_degradation_cannot_be_undone_is_refused(run, agent, juror, tmp_path):
+def test_where_a_degradation_cannot_be_undone_no_episode_ends_at_the_original(run, agent, juror, tmp_path):
     write_dataset(tmp_path / "data", [("gaussian_blur_3",)], juror)
     other = altered(agent, tmp_path, actions=("gaussian_blur_3", STOP))
-    code, _, err = run(*evaluate(other, tmp_path / "data", tmp_path / "report"))
-    assert (code, "cannot be undone by edits" in err) == (2, True)
+    code, _, _ = run(*evaluate(other, tmp_path / "data", tmp_path / "report"))
+    assert code == 0
+    assert json.loads((tmp_path / "report" / "summary.json").read_text())["exact"] == 0
 
 
 @pytest.mark.parametrize("name", ["missing.jpg", "words.jpg", "."])
