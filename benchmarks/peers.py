@@ -43,6 +43,12 @@ class EnvironmentWithoutInfos(ImageEditVectorEnv):
         return (*super().step(actions_B)[:4], {})
 
 
+def plain_layers(network: str, actions: tuple[str, ...], size: int) -> list[nn.Module]:
+    """The layers of a network with one output per action, in order; the last gives the values."""
+    made = make_network(network, actions, size)
+    return [made.trunk, *made.head.advantage]
+
+
 class SameLayers(DefaultDQNTorchRLModule):
     """The network's layers in the place where RLlib's DQN module has its own: encoder and action head."""
 
@@ -50,7 +56,7 @@ class SameLayers(DefaultDQNTorchRLModule):
         model = self.model_config
         self.uses_dueling, self.uses_double_q, self.num_atoms = False, model["double_q"], 1
         self.epsilon_schedule = Scheduler(fixed_value_or_schedule=model["epsilon"], framework="torch")
-        *features, head = make_network(model["network"], model["actions"], self.observation_space.shape[-1]).layers
+        *features, head = plain_layers(model["network"], model["actions"], self.observation_space.shape[-1])
         self.encoder, self.af = Encoder(features), head
 
 
@@ -211,7 +217,7 @@ class Features(BaseFeaturesExtractor):
     """All layers but the last, which Stable-Baselines3 adds itself."""
 
     def __init__(self, observation_space: gym.spaces.Box, network: str, actions: tuple[str, ...]):
-        *layers, head = make_network(network, actions, observation_space.shape[-1]).layers
+        *layers, head = plain_layers(network, actions, observation_space.shape[-1])
         super().__init__(observation_space, features_dim=head.in_features)
         self.layers = nn.Sequential(*layers)
 
