@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 
 import uvicorn
@@ -46,7 +47,10 @@ def serve(
     )
 
     def stop() -> None:
-        server.should_exit = True
+        if server.started:
+            server.should_exit = True
+        else:  # told so earlier, it would leave without shutting down
+            asyncio.get_running_loop().call_later(0.01, stop)
 
     app = create_app(load, settings, on_load_failure=stop)
     server = uvicorn.Server(

@@ -84,7 +84,14 @@ def test_told_to_stop_it_finishes_what_it_accepted_and_takes_nothing_new():
 def test_juror_serve_is_a_command():
     command = [sys.executable, "-c", "from rl_aesthetics.cli import main; main()", "juror", "serve", "--port", "0"]
     token = {"JUROR_TOKEN": "s3cret", "PYTHONUNBUFFERED": "1"}
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=os.environ | token)
+    process = subprocess.Popen(
+        command,
+        stdout=subprocess.PIPE,
+        text=True,
+        env=os.environ | token,
+        # A test run in the background ignores Ctrl-C, and so would its children.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+    )
     try:
         with JurorClient(address_of(process), token="s3cret") as client:
             images = some_images(3)
