@@ -9,20 +9,21 @@ CHROMIUM = Path("/usr/bin/chromium")
 WHAT_TO_DO = "no browser: these tests need Debian's Chromium (apt install chromium) and the 'test' extra (playwright)"
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def runs(tmp_path_factory):
     return make_runs(tmp_path_factory.mktemp("runs"))
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def studio(runs):
     """The address of a studio."""
     with running(runs) as (url, _):
         yield url
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser():
+    # For one module only: while it is open, its event loop runs, and no other test could run one of its own.
     if not CHROMIUM.exists():
         pytest.skip(WHAT_TO_DO)
     playwright = pytest.importorskip("playwright.sync_api", reason=WHAT_TO_DO)
