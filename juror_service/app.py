@@ -25,7 +25,7 @@ from starlette.exceptions import HTTPException
 from juror_service.batching import MAX_QUEUE_IMAGES, Batcher
 from juror_service.cache import CachingBatcher
 from juror_service.errors import Closed, DeadlineExceeded, ImageFailed, QueueFull
-from juror_service.gate import BodyRefused, Gate, problem
+from juror_service.gate import Gate, problem
 from juror_service.payload import (
     PayloadError,
     PayloadLimits,
@@ -47,6 +47,7 @@ from juror_service.schemas import (
 )
 from juror_service.service_metrics import ServiceMetrics
 from rl_aesthetics.errors import ScoringError, UserError
+from rl_aesthetics.request_body import BodyRefused
 from rl_aesthetics.scoring import Scorer
 
 ACCEPTS = {

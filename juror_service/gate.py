@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import hmac
 import json
 import time
@@ -10,20 +9,11 @@ from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 
 from juror_service.service_metrics import ERROR_TYPES, ServiceMetrics
+from rl_aesthetics.request_body import BodyRefused, Message, Receive, announced_bytes, bounded
 
 Scope = MutableMapping[str, Any]
-Message = MutableMapping[str, Any]
-Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
-
-
-class BodyRefused(Exception):
-    """The body turned out too large or too slow while it was read. Carries the HTTP status."""
-
-    def __init__(self, status: int, message: str):
-        super().__init__(message)
-        self.status = status
 
 
 def problem(status: int, detail: str, retry_after_s: float | None = None) -> tuple[int, dict[str, str], bytes]:
@@ -104,41 +94,29 @@ class Gate:
         given_type = headers.get("content-type", "").split(";")[0].strip().lower()
         if given_type not in accepted:
             return problem(415, f"content type {given_type or 'missing'}; takes {' or '.join(accepted)}")
-        length = headers.get("content-length", "0")
-        if length.isascii() and length.isdigit() and int(length) > self.max_body_bytes:
+        if (length := announced_bytes(headers)) > self.max_body_bytes:
             return problem(413, f"the body has {length} bytes, at most {self.max_body_bytes} are taken")
         if self.under_way > self.max_requests:
             return problem(429, f"{self.max_requests} requests are under way", retry_after_s=1)
         return None
 
     def _bounded(self, receive: Receive) -> Receive:
-        """`receive` that raises `BodyRefused` when the body grows too long or takes too much time."""
-        received, complete, deadline = 0, False, asyncio.get_running_loop().time() + self.body_timeout_s
-
-        async def bounded() -> Message:
-            nonlocal received, complete
-            if complete:  # what comes now is the end of the connection, whenever it likes
-                return await receive()
-            try:
-                message = await asyncio.wait_for(receive(), deadline - asyncio.get_running_loop().time())
-            except asyncio.TimeoutError as error:
-                raise BodyRefused(408, f"the body did not arrive within {self.body_timeout_s:g} s") from error
-            complete = message["type"] != "http.request" or not message.get("more_body", False)
-            received += len(message.get("body", b""))
-            if received > self.max_body_bytes:
-                raise BodyRefused(413, f"the body has more than {self.max_body_bytes} bytes")
-            return message
-
-        return bounded
+        return bounded(
+            receive,
+            max_bytes=self.max_body_bytes,
+            seconds=self.body_timeout_s,
+            too_long=f"the body has more than {self.max_body_bytes} bytes",
+            too_slow=f"the body did not arrive within {self.body_timeout_s:g} s",
+        )
 
     async def _discard(self, headers: dict[str, str], receive: Receive) -> None:
         """Read a body of tolerable size past, so that the sender gets to read the refusal and keeps its connection."""
         length = headers.get("content-length", "0")
         if not (length.isascii() and length.isdigit()) or int(length) > self.max_body_bytes:
             return
-        bounded = self._bounded(receive)
+        receive = self._bounded(receive)
         try:
-            while (message := await bounded())["type"] == "http.request" and message.get("more_body", False):
+            while (message := await receive())["type"] == "http.request" and message.get("more_body", False):
                 pass
         except BodyRefused:
             return  # it was refused already

@@ -6,7 +6,6 @@ run; forms are taken from the studio's own pages only.
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
 import hmac
 from collections.abc import Awaitable, Callable, MutableMapping
@@ -14,8 +13,8 @@ from http.cookies import CookieError, SimpleCookie
 from typing import Any
 from urllib.parse import quote
 
-Message = MutableMapping[str, Any]
-Receive = Callable[[], Awaitable[Message]]
+from rl_aesthetics.request_body import Message, Receive, announced_bytes, bounded
+
 Send = Callable[[Message], Awaitable[None]]
 App = Callable[[MutableMapping[str, Any], Receive, Send], Awaitable[None]]
 
@@ -36,14 +35,6 @@ HEADERS = {
 LOOPBACK_NAMES = frozenset(("localhost", "127.0.0.1", "[::1]"))
 OPEN_PATHS = ("/login", "/static/")
 BODY_SECONDS = 120.0
-
-
-class BodyRefused(Exception):
-    """The body turned out too large or too slow while it was read. Carries the HTTP status."""
-
-    def __init__(self, status: int, message: str):
-        super().__init__(message)
-        self.status = status
 
 
 def token_proof(token: str) -> str:
@@ -86,7 +77,14 @@ class Gate:
 
         refusal = self._refusal(scope, headers)
         if refusal is None:
-            await self.app(scope, self._bounded(receive), guarded_send)
+            body = bounded(
+                receive,
+                max_bytes=self.max_body_bytes,
+                seconds=BODY_SECONDS,
+                too_long=f"more than {self.max_body_bytes / 1e6:g} MB; send fewer or smaller photos",
+                too_slow=f"the upload did not arrive within {BODY_SECONDS:g} s; try again",
+            )
+            await self.app(scope, body, guarded_send)
             return
         status, text, more = refusal
         body = text.encode()
@@ -116,31 +114,10 @@ class Gate:
         if method not in ("GET", "HEAD", "OPTIONS"):
             if not _same_site(headers, host):
                 return 403, "This form came from another site; open the studio itself and try again.", {}
-            length = headers.get("content-length", "0")
-            if length.isascii() and length.isdigit() and int(length) > self.max_body_bytes:
+            if announced_bytes(headers) > self.max_body_bytes:
                 limit = f"{self.max_body_bytes / 1e6:g} MB"
                 return 413, f"Too large: at most {limit} are taken in one go; send fewer or smaller photos.", {}
         return None
-
-    def _bounded(self, receive: Receive) -> Receive:
-        """`receive` that raises `BodyRefused` when the body grows too long or takes too much time."""
-        received, complete, deadline = 0, False, asyncio.get_running_loop().time() + BODY_SECONDS
-
-        async def bounded() -> Message:
-            nonlocal received, complete
-            if complete:  # what comes now is the end of the connection, whenever it likes
-                return await receive()
-            try:
-                message = await asyncio.wait_for(receive(), deadline - asyncio.get_running_loop().time())
-            except asyncio.TimeoutError as error:
-                raise BodyRefused(408, f"the upload did not arrive within {BODY_SECONDS:g} s; try again") from error
-            complete = message["type"] != "http.request" or not message.get("more_body", False)
-            received += len(message.get("body", b""))
-            if received > self.max_body_bytes:
-                raise BodyRefused(413, f"more than {self.max_body_bytes / 1e6:g} MB; send fewer or smaller photos")
-            return message
-
-        return bounded
 
 
 def cookies(headers: dict[str, str]) -> dict[str, str]:

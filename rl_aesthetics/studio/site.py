@@ -14,8 +14,8 @@ from fastapi.responses import HTMLResponse, JSONResponse, RedirectResponse
 from starlette.exceptions import HTTPException as StarletteHTTPException
 
 from rl_aesthetics.errors import ScoringError, UserError
+from rl_aesthetics.request_body import BodyRefused
 from rl_aesthetics.studio import pages
-from rl_aesthetics.studio.gate import BodyRefused
 from rl_aesthetics.studio.library import Library
 from rl_aesthetics.studio.sessions import COOKIE, Sessions, StorageFull
 from rl_aesthetics.studio.worker import Busy, Job, Worker
