@@ -95,7 +95,10 @@ def test_the_same_pixels_are_computed_once_also_while_they_are_under_way():
         request = {"json": {"b64": b64(encoded(photo()))}, "timeout": 20}
         with ThreadPoolExecutor(8) as threads:
             answers = [threads.submit(http.post, f"{url}/v1/score", **request) for _ in range(8)]
-            time.sleep(0.3)
+            deadline = time.monotonic() + 20
+            while "juror_cache_shared_total 7.0" not in http.get(f"{url}/metrics").text:
+                assert time.monotonic() < deadline, "seven of the eight did not wait for the first"
+                time.sleep(0.05)
             juror.gate.set()
             scores = {answer.result().json()["score"] for answer in answers}
         scores.add(http.post(f"{url}/v1/score", **request).json()["score"])

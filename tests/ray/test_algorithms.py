@@ -4,7 +4,6 @@ import time
 
 import numpy as np
 import pytest
-import ray
 import torch
 from ray.rllib.core import DEFAULT_MODULE_ID
 
@@ -19,19 +18,9 @@ from rl_aesthetics.dataset import RLDataset
 from rl_aesthetics.scoring import FunctionScorer
 from rl_aesthetics.transforms import REVERSIBLE
 
-pytestmark = [pytest.mark.ray, pytest.mark.slow]
+pytestmark = [pytest.mark.usefixtures("cluster"), pytest.mark.ray, pytest.mark.slow]
 
 TINY_RESNET = {"embedding_size": 8, "hidden_sizes": [8, 16], "depths": [1, 1], "layer_type": "basic"}
-
-
-@pytest.fixture(scope="module", autouse=True)
-def cluster():
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("RAY_AUTH_MODE", "disabled")
-        ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False)
-        torch.set_num_threads(1)
-        yield
-        ray.shutdown()
 
 
 @pytest.fixture(scope="module")

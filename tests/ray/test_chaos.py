@@ -15,7 +15,6 @@ import numpy as np
 import psutil
 import pytest
 import ray
-from mlflow import MlflowClient
 from ray.cluster_utils import Cluster
 from test_train import write_split
 
@@ -25,7 +24,13 @@ from ray_cluster.train import Training
 from rl_aesthetics.config import load_config
 from rl_aesthetics.transforms.space import EditSpace, View
 
-pytestmark = [pytest.mark.ray, pytest.mark.slow, pytest.mark.chaos, pytest.mark.timeout(900)]
+pytestmark = [
+    pytest.mark.usefixtures("mlflow_database"),
+    pytest.mark.ray,
+    pytest.mark.slow,
+    pytest.mark.chaos,
+    pytest.mark.timeout(900),
+]
 
 DRILL_SECONDS = float(os.environ.get("RL_DRILL_SECONDS", "30"))
 BETWEEN_KILLS_S = 10.0
@@ -37,16 +42,6 @@ def dataset(tmp_path_factory):
     write_split(root / "train", 12, 0)
     write_split(root / "val", 6, 1)
     return root
-
-
-@pytest.fixture(scope="module", autouse=True)
-def database(tmp_path_factory):
-    """One MLflow for all, as making its tables takes seconds."""
-    uri = f"sqlite:///{tmp_path_factory.mktemp('mlflow')}/mlflow.db"
-    MlflowClient(uri).search_experiments()
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("MLFLOW_TRACKING_URI", uri)
-        yield
 
 
 @pytest.fixture(autouse=True)

@@ -29,21 +29,12 @@ from rl_aesthetics.scoring import FunctionScorer
 from rl_aesthetics.transforms import REVERSIBLE, STOP
 from rl_aesthetics.transforms.space import EditSpace, View
 
-pytestmark = [pytest.mark.ray, pytest.mark.slow]
+pytestmark = [pytest.mark.usefixtures("cluster"), pytest.mark.ray, pytest.mark.slow]
 
 WORKERS, GAMMA, RATIO, SYNC = 2, 0.37, 4.0, 7
 SHARES = ["juror.num_cpus=0.1", "ray.cpus_per_rollout_worker=0.3"]  # several algorithms share two CPUs
 
-
-@pytest.fixture(scope="module", autouse=True)
-def cluster():
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("RAY_AUTH_MODE", "disabled")
-        ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False)
-        ray.cloudpickle.register_pickle_by_value(sys.modules[__name__])  # the workers cannot import a test module
-        torch.set_num_threads(1)
-        yield
-        ray.shutdown()
+ray.cloudpickle.register_pickle_by_value(sys.modules[__name__])  # the workers cannot import a test module
 
 
 def planes():

@@ -2,29 +2,15 @@
 
 import numpy as np
 import pytest
-import ray
-import test_learner
-import torch
 from ray.rllib.core import DEFAULT_MODULE_ID
 from test_learner import make_scorer, scenes, started
 
 from rl_aesthetics.config import load_config
 from rl_aesthetics.errors import UserError
 
-pytestmark = [pytest.mark.ray, pytest.mark.slow]
+pytestmark = [pytest.mark.usefixtures("cluster"), pytest.mark.ray, pytest.mark.slow]
 
 BATCH = 32
-
-
-@pytest.fixture(scope="module", autouse=True)
-def cluster():
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("RAY_AUTH_MODE", "disabled")
-        ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False)
-        ray.cloudpickle.register_pickle_by_value(test_learner)
-        torch.set_num_threads(1)
-        yield
-        ray.shutdown()
 
 
 @pytest.fixture(scope="module")

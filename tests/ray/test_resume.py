@@ -6,7 +6,6 @@ import signal
 from typing import NamedTuple
 
 import pytest
-import ray
 import torch
 from mlflow import MlflowClient
 from mlflow.entities import Run
@@ -21,7 +20,12 @@ from rl_aesthetics.agent import DQNAgent
 from rl_aesthetics.config import Config, load_config
 from rl_aesthetics.errors import UserError
 
-pytestmark = [pytest.mark.ray, pytest.mark.slow, pytest.mark.timeout(900)]
+pytestmark = [
+    pytest.mark.usefixtures("mlflow_database", "cluster"),
+    pytest.mark.ray,
+    pytest.mark.slow,
+    pytest.mark.timeout(900),
+]
 
 EPOCHS = 6
 REPLAYS = {
@@ -46,24 +50,11 @@ def dataset(tmp_path_factory):
 
 
 @pytest.fixture(scope="module", autouse=True)
-def database(tmp_path_factory):
-    """One MLflow for all, as making its tables takes seconds, and time for it to hear how a stopped run ended."""
-    uri = f"sqlite:///{tmp_path_factory.mktemp('mlflow')}/mlflow.db"
-    MlflowClient(uri).search_experiments()
+def patience():
+    """Time for MLflow to hear how a stopped run ended."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("MLFLOW_TRACKING_URI", uri)
         patch.setattr(tracking, "PATIENCE_KILLED_SECONDS", 30.0)
         yield
-
-
-@pytest.fixture(scope="module", autouse=True)
-def cluster():
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("RAY_AUTH_MODE", "disabled")
-        ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False)
-        torch.set_num_threads(1)
-        yield
-        ray.shutdown()
 
 
 def configured(dataset, output, *overrides):

@@ -4,8 +4,6 @@ import json
 
 import numpy as np
 import pytest
-import ray
-import torch
 from mlflow import MlflowClient
 from ray.rllib.core import DEFAULT_MODULE_ID
 from test_train import write_split
@@ -14,17 +12,7 @@ from ray_cluster.train import Training
 from rl_aesthetics.config import load_config
 from rl_aesthetics.transforms import algebra
 
-pytestmark = [pytest.mark.ray, pytest.mark.slow]
-
-
-@pytest.fixture(scope="module", autouse=True)
-def cluster():
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("RAY_AUTH_MODE", "disabled")
-        ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False)
-        torch.set_num_threads(1)
-        yield
-        ray.shutdown()
+pytestmark = [pytest.mark.usefixtures("cluster"), pytest.mark.ray, pytest.mark.slow]
 
 
 @pytest.fixture(scope="module")

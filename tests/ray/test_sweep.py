@@ -6,8 +6,6 @@ import signal
 import threading
 
 import pytest
-import ray
-import torch
 import yaml
 from mlflow import MlflowClient
 from test_train import write_split
@@ -18,18 +16,8 @@ from rl_aesthetics.config import load_config
 from rl_aesthetics.errors import UserError
 from rl_aesthetics.sweep_plan import SweepPlan, load_plan
 
-pytestmark = [pytest.mark.ray, pytest.mark.slow]
+pytestmark = [pytest.mark.usefixtures("cluster"), pytest.mark.ray, pytest.mark.slow]
 EPOCHS = 4
-
-
-@pytest.fixture(scope="module", autouse=True)
-def cluster():
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("RAY_AUTH_MODE", "disabled")
-        ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False)
-        torch.set_num_threads(1)
-        yield
-        ray.shutdown()
 
 
 @pytest.fixture(scope="module")
