@@ -147,7 +147,7 @@ class ActorLearnerDQN(DQN):
         while due := self._updates_due():
             self._learn(min(due, self.settings.learner.updates_per_call))
         if self.trained:
-            self.send_weights()
+            self.send_weights(surely=True)
 
     def settle(self, seconds: float) -> bool:
         """Take what runners have under way and ask for nothing more; whether all of it came within `seconds`."""
@@ -262,7 +262,7 @@ class ActorLearnerDQN(DQN):
             module.sync_target_network()
 
         self.learner_group.foreach_learner(apply)
-        self.send_weights()
+        self.send_weights(surely=True)
 
     def take_losses(self) -> list[float]:
         """The losses of the updates since the last call."""
@@ -273,8 +273,15 @@ class ActorLearnerDQN(DQN):
         """What the first learner answered: all hold the same weights."""
         return next(iter(results)).get()
 
-    def send_weights(self) -> None:
-        """Let the runners act by the online network as it is now, without waiting for them."""
+    def send_weights(self, surely: bool = False) -> None:
+        """Let the runners act by the online network as it is now, without waiting for them.
+
+        Args:
+            surely: RLlib leaves out a worker that has two requests unanswered, as one that is starting may have. It gets
+                the next weights in time, unless everything is to be exact: then wait until nothing is unanswered.
+        """
+        if surely:
+            self.env_runner_group.fetch_ready_async_reqs(tags="set_state", timeout_seconds=PATIENCE_S)
         self.env_runner_group.sync_weights(
             from_worker_or_learner_group=self.learner_group, policies=[DEFAULT_MODULE_ID], inference_only=True
         )

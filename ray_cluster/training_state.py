@@ -86,7 +86,7 @@ def restore(algorithm: ActorLearnerDQN, parts: dict[str, Any]) -> None:
         setattr(algorithm, name, value)
     algorithm.generator.bit_generator.state = counters["generator"]
     algorithm.finished_episodes = list(counters["episodes"])
-    algorithm.send_weights()
+    algorithm.send_weights(surely=True)
     group = algorithm.env_runner_group
     indices = set(group.healthy_worker_ids())
     if indices == set(parts["runners"]):
