@@ -277,8 +277,8 @@ class ActorLearnerDQN(DQN):
         """Let the runners act by the online network as it is now, without waiting for them.
 
         Args:
-            surely: RLlib leaves out a worker that has two requests unanswered, as one that is starting may have. It gets
-                the next weights in time, unless everything is to be exact: then wait until nothing is unanswered.
+            surely: RLlib leaves out a worker that has two requests unanswered, as one that is starting may have. The
+                next weights are there soon; where everything is to be exact, wait until nothing is unanswered.
         """
         if surely:
             self.env_runner_group.fetch_ready_async_reqs(tags="set_state", timeout_seconds=PATIENCE_S)

@@ -1,6 +1,6 @@
 """The central replay buffer: a few preallocated arrays.
 
-A transition is one record of `TRANSITION`, 43 bytes. What the network looks at is either stored beside it, one uint8
+A transition is one record of `TRANSITION`, 41 bytes. What the network looks at is either stored beside it, one uint8
 frame a transition (the next observation is the next row's frame), or rendered when sampled from (photo, edit state):
 then ten million transitions fit a laptop, and each sample can be augmented anew.
 

@@ -29,7 +29,6 @@ EPISODE = np.dtype(
 )
 """What is known of a finished episode."""
 
-
 _EPISODES = ("photos_B", "states_B", "starts_B", "steps_B", "ended_B")
 """Of the environment: what is under way in each of its episodes."""
 
@@ -153,10 +152,12 @@ class RolloutWorker(SingleAgentEnvRunner):
         self.num_env_steps_sampled_lifetime += env_steps
         store_frames = self.config.env_config["store_frames"]
         shape = (0, *environment.single_observation_space.shape)
+        transitions, finished = np.array(done_records, TRANSITION), np.array(episodes, EPISODE)
+        self._value_stopping(transitions, finished)
         return Fragment(
-            transitions=np.array(done_records, TRANSITION),
+            transitions=transitions,
             frames=(np.stack(done_frames) if done_frames else np.zeros(shape, np.uint8)) if store_frames else None,
-            episodes=np.array(episodes, EPISODE),
+            episodes=finished,
             env_steps=env_steps,
             dropped=environment.dropped_episodes - dropped,
             scorer_calls=environment.scores.calls - calls,
@@ -215,25 +216,24 @@ class RolloutWorker(SingleAgentEnvRunner):
                     )
                 )
                 done_records += mine
-                self._value_stopping(mine, info["original_score"][k], info["degraded_score"][k])
                 done_frames += self._frames[k]
                 self._records[k], self._frames[k] = [], []
         self._resetting = terminated | dropped
 
-    def _value_stopping(self, records: list[np.void], original: float, degraded: float) -> None:
-        """Note what STOP would have paid after each step of an episode, which only its end tells."""
-        scores = np.array([record["next_score"] for record in records])
-        paid = self.env.task.reward(
-            scores,
-            scores,
-            original,
+    def _value_stopping(self, transitions: np.ndarray, episodes: np.ndarray) -> None:
+        """Note what STOP would have paid after each step of the episodes, which only their ends tell."""
+        lengths_E = episodes["steps"]
+        firsts_E = np.cumsum(lengths_E) - lengths_E
+        scores_T = transitions["next_score"]
+        transitions["stop_reward"] = self.env.task.reward(
+            scores_T,
+            scores_T,
+            np.repeat(episodes["original_score"], lengths_E),
             True,
-            degraded_B=degraded,
+            degraded_B=np.repeat(episodes["degraded_score"], lengths_E),
             stopped_B=True,
-            steps_B=np.arange(len(records)) + 2,
+            steps_B=np.arange(len(transitions)) - np.repeat(firsts_E, lengths_E) + 2,
         )
-        for record, reward in zip(records, paid, strict=True):
-            record["stop_reward"] = reward
 
     def rollout_state(self) -> dict | None:
         """What its next steps depend on besides the weights: episodes under way, generators, known scores."""

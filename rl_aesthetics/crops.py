@@ -56,9 +56,6 @@ class Crops:
         self._places = (places_2VN * (1 - sides_2VN)).reshape(2, -1)
         self._mirrored = mirrored_VN.ravel()
 
-    def __len__(self) -> int:
-        return self.photos * (self.variants + 1)
-
     def __call__(self, numbers_B) -> Boxes:
         """Where the parts with these numbers lie."""
         numbers_B = np.asarray(numbers_B)
@@ -69,14 +66,15 @@ class Crops:
             self._mirrored[numbers_B],
         )
 
-    def cut(self, photo_HWC: np.ndarray, number: int) -> np.ndarray:
-        """The part with this number of its photo, at full size, `(h, w, 3)` with even sides."""
-        box = self(number)
-        (height, width), shares = photo_HWC.shape[:2], (float(box.heights_B), float(box.widths_B))
-        kept = [max(2, int(share * side) // 2 * 2) for share, side in zip(shares, (height, width), strict=True)]
-        top, left = min(int(box.tops_B * height), height - kept[0]), min(int(box.lefts_B * width), width - kept[1])
-        part_HWC = photo_HWC[top : top + kept[0], left : left + kept[1]]
-        return np.ascontiguousarray(part_HWC[:, ::-1] if box.mirrored_B else part_HWC)
+
+def cut(photo_HWC: np.ndarray, box: Boxes) -> np.ndarray:
+    """The part of a photo in a box, at full size, `(h, w, 3)` with even sides."""
+    (height, width), shares = photo_HWC.shape[:2], (box.heights_B.item(), box.widths_B.item())
+    kept = [max(2, int(share * side) // 2 * 2) for share, side in zip(shares, (height, width), strict=True)]
+    top = min(int(box.tops_B.item() * height), height - kept[0])
+    left = min(int(box.lefts_B.item() * width), width - kept[1])
+    part_HWC = photo_HWC[top : top + kept[0], left : left + kept[1]]
+    return np.ascontiguousarray(part_HWC[:, ::-1] if box.mirrored_B.item() else part_HWC)
 
 
 def cut_squares(squares_NHWC: np.ndarray, boxes: Boxes, size: int) -> np.ndarray:

@@ -14,10 +14,9 @@ from __future__ import annotations
 from collections import OrderedDict
 from dataclasses import replace
 
-import cv2
 import numpy as np
 
-from rl_aesthetics.crops import Crops, cut_squares
+from rl_aesthetics.crops import Boxes, Crops, cut, cut_squares
 from rl_aesthetics.dataset import RLDataset
 from rl_aesthetics.scoring import reduce_image
 from rl_aesthetics.tonal_degradation import MODELS, TonalDegradation, degrade_planes, degrade_tone
@@ -25,6 +24,7 @@ from rl_aesthetics.transforms import photographic
 from rl_aesthetics.transforms.space import EditSpace, View
 
 _RECENT = 512  # variants kept rendered, 25 kB each at 64 pixels: the episodes of a vector environment, and some
+_SMALLEST = 0.55  # side of a part, as a fraction of the photo's
 
 
 class EpisodePhotos:
@@ -79,7 +79,7 @@ class EpisodePhotos:
             return self.dataset.original(index)
         if variant == 0:
             return self.dataset.degraded(index)
-        return degrade_tone(self.original(number), self._drawn(number)[3])
+        return degrade_tone(self.original(number), self.strengths(number))
 
     def original(self, number: int) -> np.ndarray:
         """What it should become, uint8 `(H, W, 3)` BGR."""
@@ -87,15 +87,7 @@ class EpisodePhotos:
         photo_HWC = self.dataset.original(index)
         if variant == 0:
             return photo_HWC
-        if self.crops is not None:
-            return self.crops.cut(photo_HWC, number)
-        share, place, mirrored, _ = self._drawn(number)
-        height, width = (int(side * share) // 2 * 2 for side in photo_HWC.shape[:2])
-        top, left = (
-            int(at * (side - kept)) for at, side, kept in zip(place, photo_HWC.shape, (height, width), strict=False)
-        )
-        crop = photo_HWC[top : top + height, left : left + width]
-        return np.ascontiguousarray(crop[:, ::-1] if mirrored else crop)
+        return cut(photo_HWC, self._box(number))
 
     def pair(self, number: int) -> tuple[np.ndarray, np.ndarray]:
         """(as given, original) of a variant, uint8 RGB `(3, S, S)` each, at the observation's size."""
@@ -104,19 +96,13 @@ class EpisodePhotos:
             return self._recent[number]
         # Crops of twice the observation's side are still sharp when they are reduced to it.
         photo_3LL = self.dataset.thumbnails(2 * self.size)[number % len(self.dataset)]
-        if self.crops is not None:
-            box = self.crops(np.array([number]))
-            squares_1HWC = photo_3LL.transpose(1, 2, 0)[None]
-            cut_3SS = cut_squares(squares_1HWC, replace(box, photos_B=[0]), self.size)[0].transpose(2, 0, 1)
-            return self._remember(number, (cut_3SS, cut_3SS))
-        share, place, mirrored, strengths = self._drawn(number)
-        side = round(share * photo_3LL.shape[1])
-        top, left = (int(at * (photo_3LL.shape[1] - side)) for at in place)
-        crop_HWC = photo_3LL[:, top : top + side, left : left + side].transpose(1, 2, 0)
-        crop_HWC = np.ascontiguousarray(crop_HWC[:, ::-1] if mirrored else crop_HWC)
-        original_3SS = cv2.resize(crop_HWC, (self.size, self.size), interpolation=cv2.INTER_AREA).transpose(2, 0, 1)
-        pair = degrade_planes(original_3SS, strengths) if strengths else original_3SS, original_3SS
-        return self._remember(number, pair)
+        box = replace(self._box(number), photos_B=np.zeros(1, int))
+        squares_1LL3 = photo_3LL.transpose(1, 2, 0)[None]
+        original_3SS = cut_squares(squares_1LL3, box, self.size)[0].transpose(2, 0, 1)
+        strengths = self.strengths(number)
+        return self._remember(
+            number, (degrade_planes(original_3SS, strengths) if strengths else original_3SS, original_3SS)
+        )
 
     def _remember(self, number: int, pair: tuple[np.ndarray, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
         self._recent[number] = pair
@@ -125,15 +111,20 @@ class EpisodePhotos:
         return pair
 
     def strengths(self, number: int) -> dict[str, float]:
-        """How a variant was degraded; empty for good photos."""
-        return self._drawn(number)[3]
+        """How a variant was degraded; empty for good photos, and where edits act on the original."""
+        return {} if self.crops is not None else self._drawn(number)[1]
 
-    def _drawn(self, number: int) -> tuple[float, tuple[float, float], bool, dict[str, float]]:
-        """(share of the sides, place of the crop, mirrored, strengths) of a variant."""
+    def _box(self, number: int) -> Boxes:
+        """Which part of its photo a variant is."""
+        return self.crops(np.array([number])) if self.crops is not None else self._drawn(number)[0]
+
+    def _drawn(self, number: int) -> tuple[Boxes, dict[str, float]]:
+        """The part of a photo, of its shape, and how it was degraded, drawn from the variant's number."""
         generator = np.random.default_rng(number)
-        share, place = float(generator.uniform(0.55, 1)), (float(generator.random()), float(generator.random()))
-        mirrored, good = bool(generator.random() < 0.5), bool(generator.random() < self.undegraded_share)
-        return share, place, mirrored, {} if good else self.model.draw(generator)
+        share_1, place_21 = generator.uniform(_SMALLEST, 1, 1), generator.random((2, 1))
+        mirrored_1, good = generator.random(1) < 0.5, generator.random() < self.undegraded_share
+        box = Boxes(np.zeros(1, int), *(place_21 * (1 - share_1)), share_1, share_1, mirrored_1)
+        return box, {} if good else self.model.draw(generator)
 
 
 class Reductions:

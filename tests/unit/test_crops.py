@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from rl_aesthetics.crops import Crops, cut_squares
+from rl_aesthetics.crops import Crops, cut, cut_squares
 from rl_aesthetics.dataset import RLDataset
 from rl_aesthetics.env import EpisodeSampler
 from rl_aesthetics.episode_photos import EpisodePhotos
@@ -48,7 +48,7 @@ def test_a_cut_at_full_size_has_even_sides_and_reduces_to_the_cut_of_the_reducti
     photo_HWC = smooth_photos(1)[0]
     crops = Crops(1, 8)
     for number in range(1, 9):
-        part_HWC = crops.cut(photo_HWC, number)
+        part_HWC = cut(photo_HWC, crops(number))
         assert [side % 2 for side in part_HWC.shape[:2]] == [0, 0]
         from_whole = cut_squares(
             RLDataset.from_arrays([photo_HWC], [["swap_gb"]]).thumbnails(128).transpose(0, 2, 3, 1), crops([number]), 64
