@@ -16,7 +16,6 @@ import torch
 
 from juror_service.jurors import load_juror
 from juror_service.pocket_network import load_pocket_network
-from rl_aesthetics import cli
 from rl_aesthetics.agent import AGENT_FILE, AgentDescription, DQNAgent
 from rl_aesthetics.dataset import Record, write_annotations
 from rl_aesthetics.degrade import degrade
@@ -93,20 +92,6 @@ def altered(agent, folder, **changes):
     return folder / "altered.safetensors"
 
 
-@pytest.fixture
-def run(monkeypatch, capsys):
-    """Run a command in this process; gives its exit code and what it printed."""
-
-    def command(*arguments):
-        monkeypatch.setattr(sys, "argv", ["rl-aesthetics", *map(str, arguments)])
-        with pytest.raises(SystemExit) as exit_:
-            cli.main()
-        printed = capsys.readouterr()
-        return exit_.value.code or 0, printed.out, printed.err
-
-    return command
-
-
 def evaluate(checkpoint, dataset, output, *more):
     return ("evaluate", "--checkpoint", checkpoint, "--dataset", dataset, "--output-dir", output, *more)
 
@@ -126,7 +111,7 @@ def test_evaluate_measures_an_agent_beside_the_baselines(agent, dataset, tmp_pat
     assert finished.returncode == 0, finished.stderr
     for file in ("summary.json", "results.csv", "before_after"):
         assert f"wrote {output / file}" in finished.stdout
-    for row in ("agent", "random", "always STOP", "greedy with juror", "exhaustive oracle"):
+    for row in ("agent", "random", "always STOP", "greedy with juror", "exhaustive search"):
         assert row in finished.stdout
 
     summary = json.loads((output / "summary.json").read_text())

@@ -27,7 +27,7 @@ pytestmark = [
 TRAINING = """
 import sys
 import ray
-from test_train import write_split
+from written_splits import write_split
 from pathlib import Path
 from ray_cluster.train import Training
 from rl_aesthetics.config import load_config

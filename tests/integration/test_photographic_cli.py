@@ -2,15 +2,12 @@
 
 import csv
 import json
-import sys
 
 import numpy as np
 import pytest
 import ray
 import tifffile
 from PIL import Image
-
-from rl_aesthetics import cli
 
 pytestmark = [pytest.mark.ray, pytest.mark.slow]
 
@@ -22,20 +19,6 @@ def folder(tmp_path_factory):
         ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False)
         yield tmp_path_factory.mktemp("photographic")
         ray.shutdown()
-
-
-@pytest.fixture
-def run(monkeypatch, capsys):
-    """Run a command in this process; gives its exit code and what it printed."""
-
-    def command(*arguments):
-        monkeypatch.setattr(sys, "argv", ["rl-aesthetics", *map(str, arguments)])
-        with pytest.raises(SystemExit) as exit_:
-            cli.main()
-        printed = capsys.readouterr()
-        return exit_.value.code or 0, printed.out, printed.err
-
-    return command
 
 
 def write_photos(folder):

@@ -16,7 +16,7 @@ import psutil
 import pytest
 import ray
 from ray.cluster_utils import Cluster
-from test_train import write_split
+from written_splits import write_split
 
 from juror_service.jurors import load_juror
 from ray_cluster.checkpoint import CheckpointStore

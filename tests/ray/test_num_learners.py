@@ -2,8 +2,8 @@
 
 import numpy as np
 import pytest
+from natural_scenes import make_scorer, scenes, started
 from ray.rllib.core import DEFAULT_MODULE_ID
-from test_learner import make_scorer, scenes, started
 
 from rl_aesthetics.config import load_config
 from rl_aesthetics.errors import UserError

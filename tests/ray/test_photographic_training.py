@@ -3,46 +3,25 @@
 import numpy as np
 import pytest
 import ray
-from PIL import Image
+from written_splits import write_darkened_split
 
 from ray_cluster.full_information import FullInformationDQN
 from ray_cluster.train import Training
 from rl_aesthetics.agent import DQNAgent
 from rl_aesthetics.config import load_config
-from rl_aesthetics.dataset import Record, write_annotations
 from rl_aesthetics.enhance import enhance_photo
 from rl_aesthetics.reference import ReferenceScorer
-from rl_aesthetics.tonal_degradation import degrade_tone, sequence_of
 from rl_aesthetics.transforms import STOP, action_names
 
 pytestmark = [pytest.mark.ray, pytest.mark.slow]
 PHOTOS = {"train": 8, "val": 4}
 
 
-def write_split(folder, count, seed):
-    """Smooth colourful noise, each photo darkened."""
-    random, records = np.random.default_rng(seed), []
-    for kind in ("images", "originals"):
-        (folder / kind).mkdir(parents=True)
-    names, sizes = sequence_of({"exposure": -1.0})
-    for number in range(1, count + 1):
-        coarse = Image.fromarray(random.integers(30, 226, (6, 6, 3), np.uint8))
-        photo = np.asarray(coarse.resize((96, 96), Image.Resampling.BICUBIC))
-        degraded = degrade_tone(np.ascontiguousarray(photo[..., ::-1]), {"exposure": -1.0})[..., ::-1]
-        places = [f"{kind}/{number:06d}.png" for kind in ("images", "originals")]
-        for place, image in zip(places, (degraded, photo), strict=True):
-            Image.fromarray(np.ascontiguousarray(image)).save(folder / place)
-        records.append(
-            Record(number, *places, "+".join(names), names, 0.2, 0.8, f"{number}.png", 96, 96, strengths=sizes)
-        )
-    write_annotations(folder, records, ["exposure_down"], {"juror": "not asked"})
-
-
 @pytest.fixture(scope="module")
 def configured(tmp_path_factory):
     root = tmp_path_factory.mktemp("photographic")
     for seed, (split, count) in enumerate(PHOTOS.items()):
-        write_split(root / "data" / split, count, seed)
+        write_darkened_split(root / "data" / split, count, seed)
 
     def config(epochs):
         overrides = [

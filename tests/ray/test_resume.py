@@ -9,7 +9,7 @@ import pytest
 import torch
 from mlflow import MlflowClient
 from mlflow.entities import Run
-from test_train import write_split
+from written_splits import write_split
 
 from ray_cluster import tracking
 from ray_cluster.checkpoint import CheckpointStore

@@ -2,7 +2,8 @@
 
 import pytest
 import ray
-from test_train import configured, write_split
+from test_train import configured
+from written_splits import write_split
 
 from juror_service.jurors import load_juror
 from ray_cluster.train import Training

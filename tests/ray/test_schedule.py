@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from mlflow import MlflowClient
 from ray.rllib.core import DEFAULT_MODULE_ID
-from test_train import write_split
+from written_splits import write_split
 
 from ray_cluster.train import Training
 from rl_aesthetics.config import load_config

@@ -8,7 +8,7 @@ import threading
 import pytest
 import yaml
 from mlflow import MlflowClient
-from test_train import write_split
+from written_splits import write_split
 
 from ray_cluster.sweep import Sweep, share
 from rl_aesthetics.agent import DQNAgent

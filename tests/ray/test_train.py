@@ -3,39 +3,22 @@
 import json
 import math
 
-import cv2
-import numpy as np
 import pytest
 import ray
 from mlflow import MlflowClient
+from written_splits import write_split
 
 from juror_service.jurors import load_juror
 from ray_cluster.train import Training
 from rl_aesthetics.agent import DQNAgent
 from rl_aesthetics.config import load_config
-from rl_aesthetics.dataset import Record, RLDataset, write_annotations
-from rl_aesthetics.degrade import degrade
+from rl_aesthetics.dataset import RLDataset
 from rl_aesthetics.episodes import Evaluation, agent_policy
 from rl_aesthetics.errors import UserError
 from rl_aesthetics.transforms import REVERSIBLE
 
 pytestmark = [pytest.mark.ray, pytest.mark.slow]
 EPOCHS, TRAINING_PHOTOS, VALIDATION_PHOTOS = 8, 12, 30
-
-
-def write_split(folder, count, seed):
-    """Smooth colourful noise, each photo with one edit."""
-    random = np.random.default_rng(seed)
-    (folder / "images").mkdir(parents=True)
-    records = []
-    for number in range(1, count + 1):
-        sequence = (REVERSIBLE[random.integers(14)],)
-        photo = cv2.resize(random.integers(0, 256, (6, 6, 3), np.uint8), (96, 96), interpolation=cv2.INTER_CUBIC)
-        cv2.imwrite(str(folder / f"images/{number}.png"), degrade(photo, sequence))
-        records.append(
-            Record(number, f"images/{number}.png", None, sequence[0], sequence, 0.2, 0.8, f"{number}.png", 96, 96)
-        )
-    write_annotations(folder, records, sorted(set(REVERSIBLE)), {"juror": "not asked"})
 
 
 @pytest.fixture(scope="module")
