@@ -23,6 +23,7 @@ from pyarrow import ArrowException, fs
 
 from ray_cluster.state_tree import pack, unpack
 from rl_aesthetics.errors import UserError
+from rl_aesthetics.redaction import without_login
 
 FORMAT = 1
 """Version of the checkpoints; a reader refuses the ones it does not know."""
@@ -50,12 +51,14 @@ class CheckpointStore:
     """
 
     def __init__(self, storage: Path | str, keep: int = 2):
-        self.storage, self.keep = str(storage), keep
-        address = self.storage if "://" in self.storage else str(Path(self.storage).absolute())
+        self.storage, self.keep = without_login(str(storage)), keep  # what is shown; the login may be a secret
+        address = str(storage) if "://" in str(storage) else str(Path(storage).absolute())
         try:
             self._files, self._root = fs.FileSystem.from_uri(address)
         except (ArrowException, OSError, ValueError) as error:
-            raise UserError(f"cannot use {self.storage} for checkpoints: {str(error).splitlines()[0]}") from None
+            raise UserError(
+                f"cannot use {self.storage} for checkpoints: {without_login(str(error).splitlines()[0])}"
+            ) from None
         self._renames = isinstance(self._files, fs.LocalFileSystem)
 
     def names(self) -> list[str]:

@@ -6,9 +6,10 @@ import contextlib
 import logging
 import os
 import socket
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 import ray
+from ray.job_config import JobConfig
 
 from ray_cluster.topology import Node, one_machine
 from rl_aesthetics.errors import UserError
@@ -23,13 +24,19 @@ _CHATTY = {  # what they say below these levels is for developers of Ray, nothin
 
 
 @contextlib.contextmanager
-def ray_session(address: str | None = None, num_cpus: int | None = None, dashboard: bool = False) -> Iterator[None]:
+def ray_session(
+    address: str | None = None,
+    num_cpus: int | None = None,
+    dashboard: bool = False,
+    metadata: Mapping[str, str] | None = None,
+) -> Iterator[None]:
     """Use the Ray that is initialised already; else join `address` or what `RAY_ADDRESS` names (as in a submitted job);
     else start one here. What was started or joined here is left at the end.
 
     Args:
         num_cpus: CPUs of a cluster started here; the machine's, but at least two, if left out.
         dashboard: whether a cluster started here has one.
+        metadata: of the job that this process becomes in the cluster; what `ray job submit` was given is kept.
 
     Raises:
         UserError: the cluster to join is not there.
@@ -38,12 +45,12 @@ def ray_session(address: str | None = None, num_cpus: int | None = None, dashboa
         logging.getLogger(name).setLevel(level)
     ours = not ray.is_initialized()
     if ours and (address := address or os.environ.get("RAY_ADDRESS")):
-        _join(address)
+        _join(address, metadata)
     elif ours:
         # RLlib hands its configuration to the runners through the object store, and Ray's core then warns on standard
         # error, as an error, that they could not be restarted if it were lost; it lives as long as this process.
         os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
-        _start(num_cpus or max(2, os.cpu_count() or 1), dashboard)
+        _start(num_cpus or max(2, os.cpu_count() or 1), dashboard, metadata)
     try:
         yield
     finally:
@@ -80,7 +87,7 @@ def local_nodes(num_cpus: int | None = None) -> list[Node]:
     return one_machine(num_cpus or max(2, os.cpu_count() or 1), torch.cuda.device_count())
 
 
-def _start(num_cpus: int, dashboard: bool) -> None:
+def _start(num_cpus: int, dashboard: bool, metadata: Mapping[str, str] | None) -> None:
     try:
         ray.init(
             "local",
@@ -88,6 +95,7 @@ def _start(num_cpus: int, dashboard: bool) -> None:
             include_dashboard=dashboard,
             log_to_driver=False,
             logging_level=logging.ERROR,
+            job_config=JobConfig(metadata=dict(metadata or {})),
         )
     except Exception as error:  # Ray has no type of its own for this
         if "timed out during startup" not in str(error):
@@ -98,12 +106,13 @@ def _start(num_cpus: int, dashboard: bool) -> None:
         ) from error
 
 
-def _join(address: str) -> None:
+def _join(address: str, metadata: Mapping[str, str] | None) -> None:
     host, _, port = address.rpartition(":")
     try:
         if port.isdigit() and "://" not in host:  # Ray itself would wait for minutes for a cluster that is not there
             socket.create_connection((host, int(port)), timeout=10).close()
-        ray.init(address, log_to_driver=False, logging_level=logging.WARNING)
+        job = JobConfig(metadata=dict(metadata or {}))
+        ray.init(address, log_to_driver=False, logging_level=logging.WARNING, job_config=job)
     except (OSError, ValueError, RuntimeError) as error:
         said = getattr(error, "strerror", None) or (str(error) or type(error).__name__).splitlines()[0]
         raise UserError(f"cannot join the Ray cluster at {address}: {said}") from error

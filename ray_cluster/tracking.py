@@ -11,28 +11,26 @@ run lasts. What could not be sent by the end stays in the file for `rl-aesthetic
 
 from __future__ import annotations
 
-import getpass
 import json
 import logging
 import os
-import re
 import signal
-import subprocess
 import sys
 import threading
 import time
 import uuid
 from collections.abc import Iterator, Mapping
-from contextlib import suppress
 from itertools import islice
 from pathlib import Path
 from types import FrameType, TracebackType
 from typing import Any
 
 from ray_cluster.mlflow_delivery import Delivery, one_line
+from ray_cluster.provenance import git_tags, source_tags
 from ray_cluster.spool import Spool, spool_path
 from rl_aesthetics.config import Config, MLflow, load_config
 from rl_aesthetics.errors import UserError
+from rl_aesthetics.redaction import SECRET_NAME, has_login, without_login
 
 DEFAULT_URI = "sqlite:///mlflow.db"
 RUN_FILE = "mlflow_run.json"
@@ -46,8 +44,6 @@ PATIENCE_LOCAL_SECONDS = 60.0
 PATIENCE_KILLED_SECONDS = 2.0
 
 _log = logging.getLogger(__name__)
-_SECRET = re.compile(r"token|secret|password|api_?key|credential", re.IGNORECASE)
-_LOGIN = re.compile(r"(?<=://)[^/@\s]+@")
 
 
 class Tracker:
@@ -97,7 +93,7 @@ class Tracker:
         self._append("run", key=self.key, experiment=settings.experiment, name=name, uri=without_login(self.uri))
         if key is None:  # MLflow takes a parameter once, and a run that goes on has them
             self._append_entries("params", parameters(config))
-        self.set_tags({**_source_tags(), **(tags or {})})
+        self.set_tags({**source_tags(), **(tags or {})})
         self._thread = threading.Thread(target=self._deliver, name="mlflow", daemon=True)
         self._thread.start()
 
@@ -190,7 +186,7 @@ class Tracker:
     def _deliver(self) -> None:
         """Runs in the thread: send until the run has ended and nothing is left, or the end waits no longer."""
         try:
-            revision = _git_tags()  # asked for here, as it takes git some 20 ms
+            revision = git_tags()  # asked for here, as it takes git some 20 ms
             if revision and not self._given_up.is_set():
                 self._spool.append({"record": "entries", "tags": revision, "time": _now()})
             self._trouble = self._send_until_the_end()
@@ -274,7 +270,7 @@ def upload(run: Path, tracking_uri: str | None = None) -> str:
         uri = tracking_uri or recorded
         if uri is None:
             raise UserError(f"{path} holds no run")
-        if tracking_uri is None and uri != _LOGIN.sub("", uri):
+        if tracking_uri is None and has_login(uri):
             raise UserError(f"the login to {uri} was not written down; give it with --tracking-uri")
         uri = resolve_uri(uri)
         try:
@@ -348,11 +344,6 @@ def resolve_uri(uri: str | None) -> str:
     return uri
 
 
-def without_login(text: str) -> str:
-    """The text with `user:password@` in URLs blotted out."""
-    return _LOGIN.sub("***@", text)
-
-
 def parameters(config: Config) -> dict[str, str]:
     """Every setting under its dotted name, written as in YAML; secrets among the juror's options are blotted out."""
     return dict(_flat(config.model_dump(mode="json"), ""))
@@ -362,7 +353,7 @@ def _flat(tree: Mapping[str, Any], prefix: str) -> Iterator[tuple[str, str]]:
     for name, value in tree.items():
         if isinstance(value, dict) and value:
             yield from _flat(value, f"{prefix}{name}.")
-        elif _SECRET.search(name) and value is not None:
+        elif SECRET_NAME.search(name) and value is not None:
             yield f"{prefix}{name}", "***"
         else:
             yield f"{prefix}{name}", without_login(value if isinstance(value, str) else json.dumps(value))
@@ -371,29 +362,6 @@ def _flat(tree: Mapping[str, Any], prefix: str) -> Iterator[tuple[str, str]]:
 def _now() -> int:
     """Milliseconds since 1970, as MLflow counts."""
     return int(time.time() * 1000)
-
-
-def _source_tags() -> dict[str, str]:
-    tags = {"mlflow.source.type": "LOCAL", "mlflow.source.name": Path(sys.argv[0]).name}
-    with suppress(OSError, KeyError):  # a container's user may have no name
-        tags["mlflow.user"] = getpass.getuser()
-    return tags
-
-
-def _git_tags() -> dict[str, str]:
-    """The revision of this code, if it runs from a git checkout of its own."""
-    here = Path(__file__)
-
-    def git(*words: str) -> str:
-        command = ["git", "-C", str(here.parent), *words]
-        return subprocess.run(command, capture_output=True, text=True, timeout=10, check=True).stdout.strip()
-
-    try:
-        git("ls-files", "--error-unmatch", here.name)
-        dirty = git("status", "--porcelain", "--untracked-files=no")
-        return {"mlflow.source.git.commit": git("rev-parse", "HEAD"), "git_dirty": str(bool(dirty)).lower()}
-    except (OSError, subprocess.SubprocessError):
-        return {}
 
 
 def _exit_on_signal(number: int, frame: FrameType | None) -> None:

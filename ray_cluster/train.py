@@ -29,6 +29,7 @@ from ray_cluster.interruption import Interruption
 from ray_cluster.juror_actor import ActorScorer, start_jurors
 from ray_cluster.metrics import MetricsExporter
 from ray_cluster.output import METRICS_FILE, prepare, write_lines
+from ray_cluster.provenance import job_metadata
 from ray_cluster.reference import reference_scorer
 from ray_cluster.session import cluster_nodes, ray_session
 from ray_cluster.topology import plan
@@ -173,7 +174,7 @@ class Training:
                 "observations": list(config.rl_training.state.shape),
                 "step limit": self.task.max_steps,
             },
-            "config": config.model_dump(mode="json"),
+            "config": config.written(),
         }
 
     def run(self) -> TrainReport:
@@ -184,7 +185,8 @@ class Training:
             ScoringError: no score could be had for minutes.
             SystemExit, KeyboardInterrupt: SIGTERM or Ctrl-C asked for the end; a checkpoint was written.
         """
-        with ray_session(self.config.ray.address, self.config.ray.num_cpus, self.config.ray.dashboard):
+        where = self.config.ray
+        with ray_session(where.address, where.num_cpus, where.dashboard, job_metadata(self.config)):
             return self._run()
 
     def _run(self) -> TrainReport:
@@ -204,7 +206,7 @@ class Training:
             max_steps=self.task.max_steps,
             juror=scorer.fingerprint,
             network_options=config.learner.network_options,
-            config=config.model_dump(mode="json"),
+            config=config.written(),
         )
         torch.set_num_threads(self.topology.learner_threads)
         self.juror_fingerprint = scorer.fingerprint

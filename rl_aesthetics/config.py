@@ -367,8 +367,8 @@ def load_config(file: Path | str | None = None, overrides: Iterable[str] = ()) -
 
 
 def to_yaml(config: Config) -> str:
-    """The whole effective configuration as YAML that `load_config` reads back."""
-    return yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
+    """The whole effective configuration but for secrets, as YAML that `load_config` reads back."""
+    return yaml.safe_dump(config.written(), sort_keys=False, allow_unicode=True)
 
 
 def settings(section: type[BaseModel] = Config, prefix: str = "") -> Iterator[tuple[str, Any, str]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Annotated
 
@@ -50,6 +51,10 @@ def train(
     dry_run: Annotated[
         bool, typer.Option(help="Print the effective configuration and who would run where, and stop.")
     ] = False,
+    job_metadata: Annotated[
+        bool,
+        typer.Option(help="Print settings, git revision and dataset for `ray job submit --metadata-json`, and stop."),
+    ] = False,
 ) -> None:
     """Train an agent on a dataset that `generate` wrote.
 
@@ -63,6 +68,11 @@ def train(
     settings = load_config(config, overrides or ())
     if interactive:
         settings = load_config(config, [*(overrides or ()), *_ask(settings)])
+    if job_metadata:
+        from ray_cluster import provenance
+
+        print(json.dumps(provenance.job_metadata(settings)))
+        return
     if dry_run:
         _show(settings)
         _show_plan(settings)
