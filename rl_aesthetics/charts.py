@@ -187,11 +187,14 @@ def bars(rows: Mapping[str, Mapping[str, float]], series: Sequence[str], notes: 
     return _svg(f"{', '.join(series)} by edit{said}", body, height=height)
 
 
-def matrix(rows: Sequence[str], columns: Sequence[str], counts: np.ndarray, y_title: str, x_title: str) -> Markup:
+def matrix(
+    rows: Sequence[str], columns: Sequence[str], counts: np.ndarray, right: Sequence[str], y_title: str, x_title: str
+) -> Markup:
     """A table of counts, shaded by each row's shares.
 
     Args:
         counts: int `(rows, columns)`.
+        right: the column that is right for each row.
     """
     cell, left, top = 24, 150, 134
     width, height = left + cell * len(columns) + 26, top + cell * len(rows) + 4
@@ -199,13 +202,15 @@ def matrix(rows: Sequence[str], columns: Sequence[str], counts: np.ndarray, y_ti
     for place, name in enumerate(columns):
         x = left + place * cell + cell / 2 + 4
         body.append(_text(x, top - 6, name, "tick", "start", -60))
+    hits = 0
     for line, name in enumerate(rows):
         y, total = top + line * cell, int(counts[line].sum())
         body.append(_text(left - 6, y + cell / 2 + 4, name, "tick", "end"))
         for place, column in enumerate(columns):
             count = int(counts[line, place])
+            hits += count if column == right[line] else 0
             shade = 0 if not count else max(1, round(10 * count / total))
-            same = " same" if name == column else ""
+            same = " same" if column == right[line] else ""
             x = left + place * cell
             body.append(
                 f'<rect class="cell h{shade}{same}" x="{x + 1}" y="{y + 1}" width="{cell - 2}" height="{cell - 2}"/>'
@@ -213,8 +218,7 @@ def matrix(rows: Sequence[str], columns: Sequence[str], counts: np.ndarray, y_ti
             if count:
                 dark = " on-dark" if shade >= 5 else ""
                 body.append(_text(x + cell / 2, y + cell / 2 + 4, str(count), f"count{dark}", "middle"))
-    right = sum(int(counts[rows.index(name), columns.index(name)]) for name in rows if name in columns)
-    label = f"{y_title} against {x_title}: {right} of {int(counts.sum())} undone by the same edit"
+    label = f"{y_title} against {x_title}: {hits} of {int(counts.sum())} undone by the edit that takes it back"
     return _svg(label, body, width, height, "matrix")
 
 

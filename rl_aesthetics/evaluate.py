@@ -133,6 +133,7 @@ def evaluate(
         "split": dataset.split,
         "max_steps": evaluation.task.max_steps,
         "juror": scorer.fingerprint,
+        "scores_compare_with": "originals" if needs_reference(scorer) else "nothing",
         "agent_juror": agent.description.juror,
         "dataset_juror": dataset.juror,
     }
@@ -142,7 +143,10 @@ def evaluate(
         judgement = judges.judge(evaluation, agents, dict(jurors or {}))
         undegraded = judges.leaves_alone(evaluation, agent_policy(agent))
         summary["quality"] = judges.summarise(judgement, undegraded)
-    report.write(Path(output_dir), evaluation, agents, summary, trace(agent, evaluation, agents))
+    traces = trace(agent, evaluation, agents)
+    if judgement is not None:
+        traces = judges.attach(traces, judgement)
+    report.write(Path(output_dir), evaluation, agents, summary, traces)
     if judgement is not None:
         judges.write(Path(output_dir), evaluation, agents, judgement, summary["quality"])
     return summary

@@ -9,7 +9,7 @@ from typing import Any
 from markupsafe import Markup
 
 from rl_aesthetics import charts
-from rl_aesthetics.traces import KINDS, Trace, by_edit, confusion
+from rl_aesthetics.traces import KINDS, Trace, by_edit, confusion, undoing
 from rl_aesthetics.transforms import TRANSFORMS
 
 KIND_CLASSES = {"exact": "c3", "recovered": "c1", "improved": "c4", "unchanged": "c2", "worse": "bad"}
@@ -37,9 +37,27 @@ POLICIES = {
     "agent": "the agent",
     "random": "random edits",
     "always_stop": "always STOP",
-    "greedy_one_step_with_juror": "greedy with the juror",
+    "greedy_one_step_with_juror": "greedy with juror",
     "exhaustive_oracle": "exhaustive search",
 }
+
+_WITH_ORIGINAL = {
+    "greedy_one_step_with_juror": "greedy with original",
+    "exhaustive_oracle": "search with original",
+}
+
+ORIGINAL_NOTE = "Rows “with original” look at the original photo, which the agent never sees."
+
+
+def uses_originals(summary: Mapping[str, Any]) -> bool:
+    """Whether what scored this evaluation compares with the originals, so that policies that ask it know them."""
+    return summary.get("scores_compare_with") == "originals"
+
+
+def policy_name(name: str, summary: Mapping[str, Any]) -> str:
+    """What a policy of `summary.json` is called before people."""
+    known = {**POLICIES, **(_WITH_ORIGINAL if uses_originals(summary) else {})}
+    return known.get(name, name)
 
 
 def policy_table(summary: Mapping[str, Any]) -> list[tuple[str, list[str]]]:
@@ -47,11 +65,35 @@ def policy_table(summary: Mapping[str, Any]) -> list[tuple[str, list[str]]]:
     rows = {"agent": summary, **summary.get("baselines", {})}
     return [
         (
-            POLICIES.get(name, name),
+            policy_name(name, summary),
             ["–" if row.get(key) is None else f"{row[key]:.3f}".replace("-", "−") for key, _ in NUMBERS],
         )
         for name, row in rows.items()
     ]
+
+
+MEASURES = {"psnr": ("PSNR, dB", 2), "ssim": ("SSIM", 3), "flip": ("FLIP, lower is nearer", 3)}
+"""Heading and digits of the measures of `photo_quality`."""
+
+
+def quality_table(summary: Mapping[str, Any]) -> list[tuple[str, str, str, str]]:
+    """What others than the agent's own juror say: (who, before, after, share of photos that they find better).
+
+    Empty where nobody was asked. A share that was not counted is a dash.
+    """
+    if not (quality := summary.get("quality")):
+        return []
+    rows = [
+        (
+            heading,
+            *(f"{quality[when][name]:.{digits}f}" for when in ("before", "after")),
+            f"{quality['psnr_improved']:.0%}" if name == "psnr" else "–",
+        )
+        for name, (heading, digits) in MEASURES.items()
+    ]
+    for name, said in quality["judges"].items():
+        rows.append((f"judge {name}", f"{said['before']:.3f}", f"{said['after']:.3f}", f"{said['improved']:.0%}"))
+    return rows
 
 
 def title(name: str) -> str:
@@ -78,6 +120,7 @@ def evaluation_charts(traces: Sequence[Trace]) -> dict[str, Markup]:
             [title(name) for name in rows],
             [title(name) for name in columns],
             counts,
+            [title(undoing(name)) for name in rows],
             "photo was degraded by",
             "agent applied",
         ),
@@ -96,6 +139,8 @@ def choices(traces: Sequence[Trace]) -> dict[str, list]:
         "kinds": list(kind_counts(traces)),
         "firsts": sorted({one.first for one in traces}),
         "depths": sorted({len(one.recipe) for one in traces}),
+        "fooled": sum(one.verdict is not None and one.verdict.fooled for one in traces),
+        "judged": any(one.verdict is not None for one in traces),
     }
 
 

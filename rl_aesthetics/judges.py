@@ -9,7 +9,7 @@ from __future__ import annotations
 import csv
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,7 @@ from rl_aesthetics.errors import UserError
 from rl_aesthetics.photo_quality import LEFT_ALONE_DB, PhotoQuality, measure, psnr
 from rl_aesthetics.reference import needs_reference
 from rl_aesthetics.scoring import Scorer, reduce_image
+from rl_aesthetics.traces import Trace, Verdict
 from rl_aesthetics.transforms import photographic
 
 JUDGES, QUALITY = "judges.csv", "quality.json"
@@ -82,6 +83,27 @@ def judge(evaluation: Evaluation, episodes: Episodes, judges: dict[str, Scorer] 
     else:
         down_N = (after.psnr < before.psnr) & (after.ssim < before.ssim) & (after.flip > before.flip)
     return Judgement(before, after, scores, rose_N & down_N)
+
+
+def attach(traces: Sequence[Trace], judgement: Judgement) -> list[Trace]:
+    """The traces of the same episodes, each with what was said of its result."""
+    return [
+        replace(
+            one,
+            verdict=Verdict(
+                quality={
+                    name: (
+                        round(float(getattr(judgement.before, name)[k]), 4),
+                        round(float(getattr(judgement.after, name)[k]), 4),
+                    )
+                    for name in ("psnr", "ssim", "flip")
+                },
+                judges={name: (float(rows[0, k]), float(rows[1, k])) for name, rows in judgement.scores.items()},
+                fooled=bool(judgement.fooled_N[k]),
+            ),
+        )
+        for k, one in enumerate(traces)
+    ]
 
 
 def summarise(judgement: Judgement, undegraded: dict[str, float] | None = None) -> dict[str, Any]:

@@ -28,6 +28,7 @@ from PIL import Image, ImageDraw, ImageFont
 from rich.table import Table
 
 from rl_aesthetics.errors import UserError
+from rl_aesthetics.evaluation_view import ORIGINAL_NOTE, policy_name, uses_originals
 from rl_aesthetics.report_page import render_report
 from rl_aesthetics.report_pictures import write_pictures
 from rl_aesthetics.traces import TRACES, Trace, write_traces
@@ -53,12 +54,6 @@ COLUMNS = (
 
 FIRST = 20
 """Photos that get a picture."""
-
-_LABELS = {
-    "always_stop": "always STOP",
-    "greedy_one_step_with_juror": "greedy with juror",
-    "exhaustive_oracle": "exhaustive oracle",
-}
 
 _PANEL = 288  # the least width of a panel, so that its caption can be read beside small photos
 _MARGIN, _LINE, _TEXT, _TITLE = 16, 22, 15, 18
@@ -281,7 +276,8 @@ def _wrapped(text: str, font: ImageFont.FreeTypeFont, width: int) -> list[str]:
 def table(summary: Mapping[str, Any]) -> Table:
     """The agent beside the baselines, for a terminal of 80 columns."""
     title = f"{summary['episodes']} photos of {summary['split']!r}, at most {summary['max_steps']} steps"
-    shown = Table(title=title, title_justify="left", box=None, pad_edge=False)
+    note = ORIGINAL_NOTE if uses_originals(summary) and summary["baselines"] else None
+    shown = Table(title=title, title_justify="left", caption=note, caption_justify="left", box=None, pad_edge=False)
     shown.add_column("", no_wrap=True)
     columns = {
         "improved": "improved",
@@ -295,5 +291,5 @@ def table(summary: Mapping[str, Any]) -> Table:
         shown.add_column(header, justify="right", vertical="bottom")
     for name, row in {"agent": summary, **summary["baselines"]}.items():
         cells = ["–" if row[column] is None else f"{row[column]:.3f}" for column in columns]
-        shown.add_row(_LABELS.get(name, name), *cells, style="bold" if name == "agent" else None)
+        shown.add_row(policy_name(name, summary), *cells, style="bold" if name == "agent" else None)
     return shown

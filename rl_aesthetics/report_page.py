@@ -18,13 +18,16 @@ from PIL import Image
 from rl_aesthetics.evaluation_view import (
     KIND_MEANS,
     NUMBERS,
+    ORIGINAL_NOTE,
     calibration_error,
     choices,
     evaluation_charts,
     kind_counts,
     policy_table,
+    quality_table,
+    uses_originals,
 )
-from rl_aesthetics.traces import SORTS, Trace, select
+from rl_aesthetics.traces import Trace, select, sorts_of
 from rl_aesthetics.transforms import STOP
 from rl_aesthetics.transforms.space import EditSpace
 
@@ -92,8 +95,7 @@ def render_report(dataset: RLDataset, traces: Sequence[Trace], summary: Mapping[
         traces=traces,
         shown=chosen,
         picture=lambda trace, step: pictures[trace.image_id, step],
-        query={"kind": "", "first": "", "depth": None, "sort": "worst"},
-        sorts=SORTS,
+        query={"kind": "", "first": "", "depth": None, "sort": sorts_of(traces)[0], "fooled": False},
         **evaluation_context(traces, summary),
     )
 
@@ -103,6 +105,9 @@ def evaluation_context(traces: Sequence[Trace], summary: Mapping[str, Any]) -> d
     return {
         "charts": evaluation_charts(traces),
         "policies": policy_table(summary),
+        "policy_note": ORIGINAL_NOTE if uses_originals(summary) and summary.get("baselines") else "",
+        "quality": quality_table(summary),
+        "sorts": sorts_of(traces),
         "numbers": NUMBERS,
         "kinds": kind_counts(traces),
         "kind_means": KIND_MEANS,

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 TRACES = "episodes.jsonl"
 KINDS = ("exact", "recovered", "improved", "unchanged", "worse")
-SORTS = ("worst", "best", "surprise", "photo")
+SORTS = ("judged", "worst", "best", "surprise", "photo")
 Kind = Literal["exact", "recovered", "improved", "unchanged", "worse"]
 NONE = "none"
 
@@ -44,6 +44,27 @@ class TraceStep:
 
 
 @dataclass(frozen=True)
+class Verdict:
+    """What others than the agent's own juror make of a result (`judges`).
+
+    Attributes:
+        quality: PSNR in dB, SSIM and FLIP to the original by their names in lower case, each before and after.
+        judges: scores of jurors that training never used by name, each before and after.
+        fooled: own score up, others down.
+    """
+
+    quality: dict[str, tuple[float, float]]
+    judges: dict[str, tuple[float, float]]
+    fooled: bool
+
+    @property
+    def gain(self) -> float:
+        """What PSNR gained, in dB."""
+        before, after = self.quality["psnr"]
+        return after - before
+
+
+@dataclass(frozen=True)
 class Trace:
     """One episode.
 
@@ -55,6 +76,7 @@ class Trace:
         exact: whether the result is the original, pixel for pixel.
         earned: the undiscounted sum of the rewards.
         steps: every decision.
+        verdict: what others say, where they were asked.
     """
 
     image_id: int
@@ -67,6 +89,7 @@ class Trace:
     exact: bool
     earned: float
     steps: tuple[TraceStep, ...]
+    verdict: Verdict | None = None
 
     @property
     def final(self) -> float:
@@ -163,6 +186,7 @@ def read_traces(file: Path) -> tuple[Trace, ...]:
                     **row,
                     "recipe": tuple(row["recipe"]),
                     "steps": tuple(TraceStep(**step) for step in row["steps"]),
+                    "verdict": _verdict(row.get("verdict")),
                 }
             )
             for row in rows
@@ -171,58 +195,104 @@ def read_traces(file: Path) -> tuple[Trace, ...]:
         raise UserError(f"{file} is broken ({error}); run `rl-aesthetics evaluate` again") from error
 
 
+def _verdict(row: dict | None) -> Verdict | None:
+    if row is None:
+        return None
+    pairs = ({name: (before, after) for name, (before, after) in row[key].items()} for key in ("quality", "judges"))
+    return Verdict(*pairs, fooled=row["fooled"])
+
+
+def sorts_of(traces: Iterable[Trace]) -> tuple[str, ...]:
+    """The orders that make sense for these traces, the first one by default."""
+    return SORTS if any(one.verdict for one in traces) else SORTS[1:]
+
+
 def select(
-    traces: Iterable[Trace], kind: str = "", first: str = "", depth: int | None = None, sort: str = "worst"
+    traces: Sequence[Trace],
+    kind: str = "",
+    first: str = "",
+    depth: int | None = None,
+    sort: str = "",
+    fooled: bool = False,
 ) -> list[Trace]:
     """Some of the traces, in an order.
 
     Args:
         kind, first, depth: only those of this kind, with this first action, with so many edits to undo; empty for all.
-        sort: `worst` (farthest below the original first), `best`, `surprise` (expected and earned farthest apart
-            first), or `photo`.
+        sort: `judged` (own score up and others down first, then by what PSNR gained, least first), `worst` (farthest
+            below the original first), `best`, `surprise` (expected and earned farthest apart first), or `photo`; by
+            default the first of `sorts_of`.
+        fooled: only those whose own score rose while the others' fell.
     """
+    sorts = sorts_of(traces)
+    sort = sort if sort in sorts else sorts[0]
     chosen = [
         one
         for one in traces
         if (not kind or one.kind == kind)
         and (not first or one.first == first)
         and (depth is None or len(one.recipe) == depth)
+        and (not fooled or (one.verdict is not None and one.verdict.fooled))
     ]
     keys = {
+        "judged": lambda one: (*((not one.verdict.fooled, one.verdict.gain) if one.verdict else (2, 0)), one.image_id),
         "worst": lambda one: (one.final - one.original, one.image_id),
         "best": lambda one: (one.original - one.final, one.image_id),
         "surprise": lambda one: (-abs(one.expected - one.earned), one.image_id),
         "photo": lambda one: one.image_id,
     }
-    return sorted(chosen, key=keys.get(sort, keys["worst"]))
+    return sorted(chosen, key=keys[sort])
 
 
 def confusion(traces: Iterable[Trace]) -> tuple[list[str], list[str], np.ndarray]:
     """Edits that photos were degraded with against edits that the agent applied.
 
-    Each edit of a recipe counts once: against itself where the agent applied it, else against the agent's edits that no
-    edit of the recipe accounts for, in their order, else against `none`. For photos with one edit that is simply: what
-    was done, and what the agent did first.
+    Each edit of a recipe counts once: against what takes it back (`undoing`) where the agent applied that, else against
+    the agent's edits that no edit of the recipe accounts for, in their order, else against `none`. For photos with one
+    edit that is simply: what was done, and what the agent did first. Steps in one direction of a photographic edit
+    count as one edit, whatever their number and size.
 
     Returns:
         The rows' names, the columns' names (`none` last), counts int `(rows, columns)`.
     """
     pairs: Counter[tuple[str, str]] = Counter()
     for one in traces:
-        left = list(one.edits)
+        left = _directions(one.edits)
         missed = []
-        for name in one.recipe:
-            if name in left:
-                left.remove(name)
-                pairs[name, name] += 1
+        for name in _directions(one.recipe):
+            if undoing(name) in left:
+                left.remove(undoing(name))
+                pairs[name, undoing(name)] += 1
             else:
                 missed.append(name)
         for place, name in enumerate(missed):
             pairs[name, left[place] if place < len(left) else NONE] += 1
     rows = sorted({row for row, _ in pairs}, key=_place)
-    columns = sorted({*rows, *(column for _, column in pairs), NONE}, key=_place)
+    undone = [undoing(row) for row in rows]
+    others = {column for _, column in pairs} - {*undone, NONE}
+    columns = [*undone, *sorted(others, key=_place), NONE]
     counts = np.array([[pairs[row, column] for column in columns] for row in rows], int)
     return rows, columns, counts.reshape(len(rows), len(columns))
+
+
+def undoing(name: str) -> str:
+    """The edit that takes another one back: a reversible one itself, a photographic step the step the other way."""
+    for way, other in (("_up", "_down"), ("_down", "_up")):
+        if name in TRANSFORMS and TRANSFORMS[name].change is not None and name.endswith(way):
+            return name.removesuffix(way) + other
+    return name
+
+
+def _directions(names: Iterable[str]) -> list[str]:
+    """Edits without the sizes of photographic steps, of which each direction is left once."""
+    steps = {name: name.removesuffix("_3") for name in names if name in TRANSFORMS and TRANSFORMS[name].change}
+    kept: list[str] = []
+    for name in names:
+        if name not in steps:
+            kept.append(name)
+        elif steps[name] not in kept:
+            kept.append(steps[name])
+    return kept
 
 
 def by_edit(traces: Sequence[Trace]) -> dict[str, dict[str, float]]:

@@ -16,7 +16,7 @@ from rl_aesthetics.report_page import evaluation_context, steps_of
 from rl_aesthetics.studio.library import EPISODES, SUMMARY, Library
 from rl_aesthetics.studio.photo_file import encode
 from rl_aesthetics.studio.site import Site
-from rl_aesthetics.traces import SORTS, Trace, read_traces, select
+from rl_aesthetics.traces import Trace, read_traces, select
 
 PAGE = 24
 PICTURE = 240
@@ -87,8 +87,9 @@ def add(app: FastAPI, site: Site) -> None:
         kind: str = "",
         first: str = "",
         depth: str = "",
-        sort: str = "worst",
-        differ: bool = False,
+        sort: str = "",
+        fooled: str = "",
+        differ: str = "",
         page: int = 1,
     ) -> Response:
         """Episodes of one evaluation, or of two on the same photos."""
@@ -100,14 +101,22 @@ def add(app: FastAPI, site: Site) -> None:
         problem = ""
         if other and other.summary["dataset_fingerprint"] != evaluated.summary["dataset_fingerprint"]:
             problem, other = f"{other.name} was evaluated on other photos, so the two cannot be put side by side.", None
-        chosen = select(evaluated.traces, kind, first, int(depth) if depth.isdigit() else None, sort)
+        sorts = evaluated.context["sorts"]
+        query = {
+            "kind": kind,
+            "first": first,
+            "depth": int(depth) if depth.isdigit() else None,
+            "sort": sort if sort in sorts else sorts[0],
+            "fooled": bool(fooled),
+        }
+        chosen = select(evaluated.traces, **query)
         others = {one.image_id: one for one in other.traces} if other else {}
         if other and differ:
             chosen = [one for one in chosen if others[one.image_id].edits != one.edits]
         pages = max(1, -(-len(chosen) // PAGE))
         page = max(1, min(page, pages))
-        query = {"kind": kind, "first": first, "depth": int(depth) if depth.isdigit() else None, "sort": sort}
-        kept = {"run": evaluated.name, "against": other.name if other else "", **query, "differ": "1" if differ else ""}
+        more = {"fooled": "1" if fooled else "", "differ": "1" if differ else ""}
+        kept = {"run": evaluated.name, "against": other.name if other else "", **query, **more}
         return site.page(
             request,
             "evaluation.html",
@@ -115,7 +124,7 @@ def add(app: FastAPI, site: Site) -> None:
             evaluated=evaluated,
             other=other,
             others=others,
-            differ=differ,
+            differ=bool(differ),
             problem=problem,
             total=len(chosen),
             shown=chosen[(page - 1) * PAGE : page * PAGE],
@@ -123,7 +132,6 @@ def add(app: FastAPI, site: Site) -> None:
             pages=pages,
             page_link=lambda number: "?" + urlencode({k: v for k, v in {**kept, "page": number}.items() if v}),
             query=query,
-            sorts=SORTS,
             picture=_addresses(evaluated),
             other_picture=_addresses(other) if other else None,
             pictured=dataset_of(site.library, evaluated) is not None,

@@ -93,13 +93,13 @@ def test_charts_are_well_formed_escaped_and_say_what_they_show():
         charts.lines({"a<b": [(0, 1.0), (10, float("nan")), (20, 3.0)]}, "steps", "x & y"),
         charts.scatter({"one": [(0.1, 0.2)], "none": []}, "before", "after", {"one": "c1", "none": "c2"}),
         charts.bars({"swap": {"exact": 0.5}}, ("exact",), {"swap": "n 2"}),
-        charts.matrix(["a", "b"], ["a", "none"], np.array([[2, 1], [0, 3]]), "applied", "undone"),
+        charts.matrix(["a", "b"], ["a", "none"], np.array([[2, 1], [0, 3]]), ["a", "b"], "applied", "undone"),
     ]
     for chart in drawn:
         root = ElementTree.fromstring(charts.standalone(chart))
         assert root.get("role") == "img"
         assert len(root.get("aria-label")) > 10
-    assert "2 of 6 undone by the same edit" in drawn[3]
+    assert "2 of 6 undone by the edit that takes it back" in drawn[3]
     assert drawn[0].count("<circle") == 1
 
 

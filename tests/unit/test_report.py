@@ -135,6 +135,6 @@ def test_the_table_fits_80_columns_and_shows_agent_and_baselines(written):
     console = Console(width=80, record=True, file=io.StringIO())
     console.print(report.table(written[1]))
     text = console.export_text()
-    for word in ("agent", "random", "always STOP", "greedy with juror", "exhaustive oracle", "recovered", "3 photos"):
+    for word in ("agent", "random", "always STOP", "greedy with juror", "exhaustive search", "recovered", "3 photos"):
         assert word in text
     assert "…" not in text

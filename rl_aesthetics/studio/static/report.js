@@ -3,12 +3,13 @@
 const filters = document.getElementById("filters"), list = document.getElementById("traces");
 const apply = () => {
   const want = Object.fromEntries(new FormData(filters));
-  const key = { worst: "worst", best: "worst", surprise: "surprise", photo: "photo" }[want.sort];
+  const key = { judged: "judged", worst: "worst", best: "worst", surprise: "surprise", photo: "photo" }[want.sort];
   const sign = want.sort === "best" ? -1 : 1;
-  const traces = [...list.children].sort((a, b) => sign * (a.dataset[key] - b.dataset[key]) || a.dataset.photo - b.dataset.photo);
+  const place = (trace) => trace.dataset[key] ?? Infinity; // nobody was asked: last
+  const traces = [...list.children].sort((a, b) => sign * (place(a) - place(b)) || a.dataset.photo - b.dataset.photo);
   let count = 0;
   for (const trace of traces) {
-    trace.hidden = ["kind", "first", "depth"].some((name) => want[name] && want[name] !== trace.dataset[name]);
+    trace.hidden = ["kind", "first", "depth", "fooled"].some((name) => want[name] && want[name] !== trace.dataset[name]);
     count += !trace.hidden;
   }
   list.replaceChildren(...traces);
