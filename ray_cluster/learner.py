@@ -245,11 +245,10 @@ class ActorLearnerDQN(DQN):
         return start if end is None else start + (end - start) * min(1.0, self.progress)
 
     def network_weights(self) -> dict[str, np.ndarray]:
-        """A copy of the online network's tensors."""
+        """A copy of the tensors of the network that is validated and kept: the online one, or its running average."""
 
         def copy(learner: QLearner) -> dict[str, np.ndarray]:
-            network = learner.module[DEFAULT_MODULE_ID].unwrapped().network
-            return {name: tensor.cpu().numpy().copy() for name, tensor in network.state_dict().items()}
+            return {name: tensor.cpu().numpy().copy() for name, tensor in learner.kept_network().state_dict().items()}
 
         return self._first(self.learner_group.foreach_learner(copy))
 
@@ -260,6 +259,7 @@ class ActorLearnerDQN(DQN):
             module = learner.module[DEFAULT_MODULE_ID].unwrapped()
             change(module.network)
             module.sync_target_network()
+            learner.restart_average()
 
         self.learner_group.foreach_learner(apply)
         self.send_weights(surely=True)

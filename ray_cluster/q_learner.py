@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -10,8 +11,25 @@ from ray.rllib.core import DEFAULT_MODULE_ID
 from ray.rllib.core.learner.training_data import TrainingData
 from ray.rllib.core.rl_module.apis import TargetNetworkAPI
 from torch import Tensor, nn
+from torch.optim.swa_utils import AveragedModel
 
 from ray_cluster.rl_module import LOSS, TD_ERROR, WEIGHTS
+
+
+def moving_average(decay: float) -> Callable[[list[Tensor], list[Tensor], Tensor], None]:
+    """Exponential moving average of n weights so far, for `AveragedModel`, with decay min(decay, (1 + n) / (10 + n)).
+
+    Averaging the last weights of a descent (Polyak and Juditsky 1992) takes the noise of its last steps out. The
+    smaller decay at the beginning, as in TensorFlow's ExponentialMovingAverage, forgets where it began.
+    """
+
+    def update(average: list[Tensor], current: list[Tensor], count: Tensor) -> None:
+        if average[0].is_floating_point():
+            torch._foreach_lerp_(average, current, 1 - min(decay, (1 + int(count)) / (10 + int(count))))
+        else:  # counters of batch norms
+            torch._foreach_copy_(average, current)
+
+    return torch.no_grad()(update)
 
 
 class QLearner(DQNTorchLearner):
@@ -21,7 +39,7 @@ class QLearner(DQNTorchLearner):
     them is the gradient step alone; RLlib would slice, count, time and log for each, and check every gradient for
     finiteness, where one check of the global norm, which is computed anyway, does.
 
-    `learner_config_dict` has `weight_decay`, `target_update_frequency`, `bf16` and `compile`.
+    `learner_config_dict` has `weight_decay`, `target_update_frequency`, `weight_average`, `bf16` and `compile`.
     """
 
     def build(self) -> None:
@@ -35,6 +53,18 @@ class QLearner(DQNTorchLearner):
             if extra["compile"]:
                 for layers in network.children():
                     layers.compile()
+        self.average: AveragedModel | None = None
+        self.restart_average()
+
+    def restart_average(self) -> None:
+        """Let the running average of the weights, where one is wanted, begin at the network as it is now."""
+        if decay := self.config.learner_config_dict["weight_average"]:
+            network = self.module[DEFAULT_MODULE_ID].unwrapped().network
+            self.average = AveragedModel(network, multi_avg_fn=moving_average(decay), use_buffers=True)
+
+    def kept_network(self) -> nn.Module:
+        """What is validated and kept: the network of the running average where there is one, else the online one."""
+        return self.average.module if self.average else self.module[DEFAULT_MODULE_ID].unwrapped().network
 
     @classmethod
     def rl_module_required_apis(cls) -> list[type]:
@@ -105,6 +135,8 @@ class QLearner(DQNTorchLearner):
             optimizer.step()
         else:
             self.skipped_updates += 1
+        if self.average:
+            self.average.update_parameters(module.unwrapped().network)
         self.updates += 1
         if self.updates % self.config.learner_config_dict["target_update_frequency"] == 0:
             module.unwrapped().sync_target_network()

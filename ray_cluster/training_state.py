@@ -131,6 +131,7 @@ def _learner_state(learner: QLearner) -> dict[str, Any]:
     return {
         "module": learner.module[DEFAULT_MODULE_ID].unwrapped().state_dict(),
         "optimizer": optimizer.state_dict(),
+        "average": learner.average.state_dict() if learner.average else None,
         "counts": {name: getattr(learner, name) for name in ("updates", "skipped_updates")},
         "losses": [float(loss) for loss in learner.losses],
         "torch": torch.get_rng_state(),
@@ -144,6 +145,9 @@ def _load_learner(learner: QLearner, state: dict[str, Any]) -> str | None:
         learner.module[DEFAULT_MODULE_ID].unwrapped().load_state_dict(state["module"])
         optimizer.load_state_dict(state["optimizer"])
         learner.lay_out_moments()
+        learner.restart_average()
+        if learner.average and state.get("average"):
+            learner.average.load_state_dict(state["average"])
     except (RuntimeError, ValueError, KeyError) as error:
         return " ".join(str(error).split())[:200]
     for name, value in state["counts"].items():

@@ -217,6 +217,9 @@ class Learner(Section):
     weight_decay: float = Field(0.0, ge=0, description="AdamW's decoupled weight decay")
     learning_rate_end: float | None = Field(None, gt=0, description="linear decay to this by the last epoch")
     grad_clip: float | None = Field(10.0, gt=0, description="bound on the global gradient norm")
+    weight_average: float | None = Field(
+        None, gt=0, lt=1, description="validate and keep the running average of the weights with this decay an update"
+    )
     fresh_degradations: bool = Field(
         False, description="draw a new degradation of the same depth for each training episode"
     )

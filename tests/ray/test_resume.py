@@ -37,6 +37,7 @@ REPLAYS = {
         "learner.fresh_degradations=true",
         "learner.remember_next_action=true",
         "learner.learning_rate_end=0.0001",
+        "learner.weight_average=0.9",
     ),
 }
 

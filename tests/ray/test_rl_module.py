@@ -5,9 +5,11 @@ import pytest
 import torch
 from ray.rllib.core.columns import Columns
 from ray.rllib.core.rl_module.rl_module import RLModuleSpec
+from torch import nn
+from torch.optim.swa_utils import AveragedModel
 
 from ray_cluster.learner import columns_of
-from ray_cluster.q_learner import QLearner
+from ray_cluster.q_learner import QLearner, moving_average
 from ray_cluster.replay import TRANSITION, ReplayBuffer
 from ray_cluster.rl_module import (
     DISCOUNTS,
@@ -298,3 +300,23 @@ def test_importance_weights_scale_the_loss_of_each_transition():
 
     assert mean_loss({}).item() == 2
     assert mean_loss({WEIGHTS: weights_B}).item() == pytest.approx(2 / 3)
+
+
+def test_the_running_average_forgets_its_beginning_and_then_decays_as_told():
+    network, averages = nn.Linear(1, 1, bias=False), []
+    average = AveragedModel(network, multi_avg_fn=moving_average(0.5))
+    for value in (8.0, 2.0, 2.0, 2.0):
+        with torch.no_grad():
+            network.weight.fill_(value)
+        average.update_parameters(network)
+        averages.append(float(average.module.weight))
+    # 8 as it is; then decays of 2/11, 3/12 and 4/13, all below 0.5
+    np.testing.assert_allclose(
+        averages, [8.0, 2 + 6 * 2 / 11, 2 + 6 * 2 / 11 / 4, 2 + 6 * 2 / 11 / 4 * 4 / 13], rtol=1e-6
+    )
+    long = AveragedModel(network, multi_avg_fn=moving_average(0.5))
+    long.n_averaged.fill_(1000)
+    with torch.no_grad():
+        network.weight.fill_(6.0)
+    long.update_parameters(network)
+    assert float(long.module.weight) == pytest.approx(4.0)
