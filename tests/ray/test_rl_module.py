@@ -309,7 +309,7 @@ def test_the_running_average_forgets_its_beginning_and_then_decays_as_told():
         with torch.no_grad():
             network.weight.fill_(value)
         average.update_parameters(network)
-        averages.append(float(average.module.weight))
+        averages.append(average.module.weight.item())
     # 8 as it is; then decays of 2/11, 3/12 and 4/13, all below 0.5
     np.testing.assert_allclose(
         averages, [8.0, 2 + 6 * 2 / 11, 2 + 6 * 2 / 11 / 4, 2 + 6 * 2 / 11 / 4 * 4 / 13], rtol=1e-6
@@ -319,4 +319,4 @@ def test_the_running_average_forgets_its_beginning_and_then_decays_as_told():
     with torch.no_grad():
         network.weight.fill_(6.0)
     long.update_parameters(network)
-    assert float(long.module.weight) == pytest.approx(4.0)
+    assert long.module.weight.item() == pytest.approx(4.0)
