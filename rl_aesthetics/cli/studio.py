@@ -16,6 +16,10 @@ if TYPE_CHECKING:
     from rl_aesthetics.scoring import Scorer
 
 
+_NO_CHOICE = ("remote", "mix", "reference")
+"""Jurors that need settings, or an original that an uploaded photo has not."""
+
+
 @app.command()
 def studio(
     runs: Annotated[
@@ -70,9 +74,7 @@ def studio(
     if not runs.is_dir() and not agent and not dataset:
         raise UserError(f"there is no folder {runs}: name the one that your runs are in with --runs, or try the demo")
     serve(
-        Library(
-            runs, load_scorer, [name for name in available_jurors() if name not in ("remote", "mix")], agent, dataset
-        ),
+        Library(runs, load_scorer, [name for name in available_jurors() if name not in _NO_CHOICE], agent, dataset),
         StudioSettings(
             token=_token(token_file),
             max_body_bytes=int(max_upload_mb * 1e6),

@@ -30,6 +30,11 @@ def signed(value: float, digits: int = 3) -> str:
     return text.replace("-", "−") if float(text) else f"±{0:.{digits}f}"
 
 
+def score(value: float | None) -> str:
+    """A score, or a dash where nobody keeps it."""
+    return "–" if value is None else f"{value:.3f}"
+
+
 def percent(share: float | None) -> str:
     """A share in whole per cent, or a dash where it is not known."""
     return "–" if share is None else f"{share:.0%}".replace("-", "−")
@@ -61,7 +66,7 @@ def environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    found.filters.update(edit_title=edit_title, signed=signed, percent=percent, score=lambda value: f"{value:.3f}")
+    found.filters.update(edit_title=edit_title, signed=signed, percent=percent, score=score)
     found.globals.update(static=static, bar=bar, STOP=STOP)
     return found
 

@@ -14,6 +14,7 @@ import numpy as np
 from rl_aesthetics.agent import DQNAgent
 from rl_aesthetics.enhance import WHY
 from rl_aesthetics.errors import UserError
+from rl_aesthetics.reference import needs_reference
 from rl_aesthetics.scoring import Scorer
 from rl_aesthetics.studio.photo_file import PhotoFile
 from rl_aesthetics.transforms import STOP, TRANSFORMS
@@ -30,14 +31,14 @@ class Look:
         edit: what led here; None for the photo as it came.
         by: whose choice it was.
         state: the edit state, a number that the episode's `EditSpace` renders.
-        score: the juror's score.
+        score: the juror's score; None where nobody keeps the score.
         values: Q(s, a) of every action as the agent sees the photo here, in units of the score.
     """
 
     edit: str | None
     by: Who | None
     state: int
-    score: float
+    score: float | None
     values: dict[str, float]
 
 
@@ -46,7 +47,8 @@ class PhotoEpisode:
 
     Args:
         agent: whose values are shown and who goes on when asked to.
-        scorer: who keeps the score; decides nothing.
+        scorer: who keeps the score; decides nothing. Nobody does where it is None, or compares with originals, which a
+            user's photo has not.
         photo: loaded when the first look is taken.
 
     Attributes:
@@ -55,9 +57,11 @@ class PhotoEpisode:
             it may go on.
     """
 
-    def __init__(self, agent: DQNAgent, scorer: Scorer, photo: PhotoFile):
-        self.agent, self.scorer, self.photo = agent, scorer, photo
+    def __init__(self, agent: DQNAgent, scorer: Scorer | None, photo: PhotoFile):
+        self.agent, self.photo = agent, photo
+        self.scorer = None if scorer is None or needs_reference(scorer) else scorer
         self.space = EditSpace(agent.actions)
+        self._even = not self.space.photographic  # only half shifts ask for even sides
         self.looks: list[Look] = []
         self.stopped: str | None = None
 
@@ -68,7 +72,7 @@ class PhotoEpisode:
             PhotoError: it cannot be decoded.
             ScoringError: the juror cannot answer.
         """
-        self.photo.load((self.agent.size, self.scorer.size))
+        self.photo.load((self.agent.size, *(() if self.scorer is None else (self.scorer.size,))), self._even)
         self.looks = [self._look(None, None, 0)]
         self.stopped = None
 
@@ -147,7 +151,7 @@ class PhotoEpisode:
     def full_size(self) -> np.ndarray:
         """Every pixel of the original, edited; whole where nothing was done. uint8 BGR `(H, W, 3)`."""
         state = self.looks[-1].state
-        return self.space.edit(self.photo.even_pixels(), state) if state else self.photo.pixels()
+        return self.space.edit(self._pixels(), state) if state else self.photo.pixels()
 
     def recipe(self) -> dict:
         """What was done, by whom, what the agent expected and what the juror said, for JSON."""
@@ -159,7 +163,7 @@ class PhotoEpisode:
             "score_after": self.looks[-1].score,
             "stopped": self.stopped,
             "why": self.why(),
-            "juror": self.scorer.fingerprint,
+            "juror": "" if self.scorer is None else self.scorer.fingerprint,
             "agent_juror": described.juror,
             "steps": [
                 {
@@ -176,15 +180,21 @@ class PhotoEpisode:
         return int(self.space.after(self.looks[-1].state, self.agent.actions.index(edit)))
 
     def _look(self, edit: str | None, by: Who | None, state: int) -> Look:
-        score = float(self.scorer.score(self._view(self.scorer.size)(_ONE, np.array([state])).transpose(0, 2, 3, 1))[0])
+        score = None
+        if self.scorer is not None:
+            seen_BHWC = self._view(self.scorer.size)(_ONE, np.array([state])).transpose(0, 2, 3, 1)
+            score = float(self.scorer.score(seen_BHWC)[0])
         values_A = self.agent.values(self._view(self.agent.size)(_ONE, np.array([state])))[0]
-        if self.agent.network.values_include_score:
+        if self.agent.network.values_include_score and score is not None:
             values_A = values_A - score
         values = {name: float(value) for name, value in zip(self.agent.actions, values_A, strict=True)}
         return Look(edit, by, state, score, values)
 
     def _view(self, size: int) -> View:
-        return View(self.space, self.photo.reduction(size)[None], lambda number: self.photo.even_pixels())
+        return View(self.space, self.photo.reduction(size, self._even)[None], lambda number: self._pixels())
+
+    def _pixels(self) -> np.ndarray:
+        return self.photo.even_pixels() if self._even else self.photo.pixels()
 
 
 _ONE = np.zeros(1, int)

@@ -64,7 +64,7 @@ class PhotoFile:
 
     def __init__(self, path: Path, name: str, profile: bytes | None = None):
         self.path, self.name, self.profile = path, name, profile
-        self._reductions: dict[int, np.ndarray] = {}
+        self._reductions: dict[tuple[int, bool], np.ndarray] = {}
         self._display: np.ndarray | None = None
         self._lock = threading.Lock()
         self.width = self.height = 0
@@ -86,28 +86,33 @@ class PhotoFile:
         height, width = photo_HWC.shape[:2]
         return np.ascontiguousarray(photo_HWC[: height // 2 * 2, : width // 2 * 2])
 
-    def load(self, sizes: tuple[int, ...]) -> None:
+    def load(self, sizes: tuple[int, ...], even: bool = True) -> None:
         """Decode once and keep what the page and the agent need: the display copy and the square reductions.
+
+        Args:
+            sizes: of the reductions.
+            even: reduce `even_pixels` rather than `pixels`.
 
         Raises:
             PhotoError: as `pixels`.
         """
         with self._lock:
-            missing = [size for size in sizes if size not in self._reductions]
+            missing = [size for size in sizes if (size, even) not in self._reductions]
             if self._display is not None and not missing:
                 return
             whole = self.pixels()
             self.height, self.width = whole.shape[:2]
-            even = np.ascontiguousarray(whole[: self.height // 2 * 2, : self.width // 2 * 2])
+            cut = np.ascontiguousarray(whole[: self.height // 2 * 2, : self.width // 2 * 2])
             for size in missing:
-                self._reductions[size] = reduce_image(even, size)[..., ::-1].transpose(2, 0, 1)
-            scale = min(1.0, DISPLAY_SIDE / max(even.shape[:2]))
-            sides = [max(2, round(side * scale) // 2 * 2) for side in (even.shape[1], even.shape[0])]
-            self._display = even if scale == 1.0 else cv2.resize(even, sides, interpolation=cv2.INTER_AREA)
+                reduced = reduce_image(cut if even else whole, size)
+                self._reductions[size, even] = np.ascontiguousarray(reduced[..., ::-1].transpose(2, 0, 1))
+            scale = min(1.0, DISPLAY_SIDE / max(cut.shape[:2]))
+            sides = [max(2, round(side * scale) // 2 * 2) for side in (cut.shape[1], cut.shape[0])]
+            self._display = cut if scale == 1.0 else cv2.resize(cut, sides, interpolation=cv2.INTER_AREA)
 
-    def reduction(self, size: int) -> np.ndarray:
-        """uint8 RGB `(3, size, size)` of the whole photo; `load` it first."""
-        return self._reductions[size]
+    def reduction(self, size: int, even: bool = True) -> np.ndarray:
+        """uint8 RGB `(3, size, size)` of the whole photo; `load` it first, with the same arguments."""
+        return self._reductions[size, even]
 
     @property
     def display_HWC(self) -> np.ndarray:

@@ -1,5 +1,6 @@
 """The studio for all tests of this folder, and a browser for those that look at it."""
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -9,9 +10,15 @@ CHROMIUM = Path("/usr/bin/chromium")
 WHAT_TO_DO = "no browser: these tests need Debian's Chromium (apt install chromium) and the 'test' extra (playwright)"
 
 
+@pytest.fixture(scope="session")
+def built(tmp_path_factory):
+    return make_runs(tmp_path_factory.mktemp("built"))
+
+
 @pytest.fixture(scope="module")
-def runs(tmp_path_factory):
-    return make_runs(tmp_path_factory.mktemp("runs"))
+def runs(built, tmp_path_factory):
+    """A folder of runs of the module's own: some tests add to it."""
+    return shutil.copytree(built, tmp_path_factory.mktemp("runs"), dirs_exist_ok=True)
 
 
 @pytest.fixture(scope="module")

@@ -5,6 +5,7 @@ import json
 import socket
 import threading
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -21,13 +22,15 @@ from rl_aesthetics.degrade import degrade
 from rl_aesthetics.evaluate import evaluate
 from rl_aesthetics.filmstrip import FILMSTRIP
 from rl_aesthetics.networks import make_network
+from rl_aesthetics.reference import ReferenceScorer
 from rl_aesthetics.scoring import reduce_image
 from rl_aesthetics.studio.app import create_app
 from rl_aesthetics.studio.gate import LOOPBACK_NAMES
 from rl_aesthetics.studio.library import Library
 from rl_aesthetics.studio.site import StudioSettings
+from rl_aesthetics.tonal_degradation import sequence_of
 from rl_aesthetics.traces import read_traces
-from rl_aesthetics.transforms import REVERSIBLE, STOP
+from rl_aesthetics.transforms import REVERSIBLE, STOP, action_names
 
 SKIMAGE = Path(skimage.__file__).parent / "data"
 PHOTOS = [SKIMAGE / name for name in ("astronaut.png", "chelsea.png")]
@@ -37,7 +40,11 @@ EDITS = [(name,) for name in REVERSIBLE] + [("swap_gb", "invert_r"), ("shift_lef
 
 
 def make_runs(root):
-    """`data` (train, val, test), `train` (agent, metrics, filmstrip), `evaluation`, and `evaluation_random`."""
+    """What the views show.
+
+    `data` (train, val, test), `train` (agent, metrics, filmstrip), `untrained`, `evaluation` and `evaluation_untrained`;
+    of photographic edits `photos` (test), `untrained_photographic` (agent) and `evaluation_photographic`, which a judge has seen.
+    """
     juror = load_juror(threads=1)
     write_dataset(root / "data", juror)
     greedy, untrained = greedy_agent(juror), random_agent(juror)
@@ -49,7 +56,38 @@ def make_runs(root):
     for agent, name in ((greedy, "evaluation"), (untrained, "evaluation_untrained")):
         evaluate(agent, dataset, juror, root / name, agent_file=name, oracle=False)
     write_training(root / "train", root / "data")
+    write_photographic(root, juror)
     return root
+
+
+def write_photographic(root, juror):
+    """Four photos of wrong exposure and colour, an agent with untrained values, and its evaluation before a judge."""
+    torch.manual_seed(2)
+    described = AgentDescription("tone", action_names("tonal"), (3, 64, 64), 3, ReferenceScorer.fingerprint)
+    agent = DQNAgent(replace(described, config={"juror": {"name": "reference"}}))
+    (root / "untrained_photographic").mkdir()
+    agent.save(root / "untrained_photographic" / AGENT_FILE)
+    folder = root / "photos" / "test"
+    for name in ("images", "originals"):
+        (folder / name).mkdir(parents=True)
+    records, wrong = [], [{"exposure": -1.2}, {"exposure": 1.0}, {"temperature": -1.0}, {"contrast": -0.8, "tint": 0.9}]
+    for number, strengths in enumerate(wrong, 1):
+        file = PHOTOS[number % 2]
+        photo, (sequence, sizes) = cv2.imread(str(file))[:SIDE, :SIDE], sequence_of(strengths)
+        image, original = f"images/{number:06d}.png", f"originals/{number:06d}.png"
+        cv2.imwrite(str(folder / image), degrade(photo, sequence, sizes))
+        cv2.imwrite(str(folder / original), photo)
+        records.append(
+            Record(
+                *(number, image, original, "+".join(sequence), sequence, 0.5, 1.0, file.name, SIDE, SIDE),
+                strengths=sizes,
+            )
+        )
+    write_annotations(folder, records, sorted({r.transformation for r in records}), {"juror": agent.description.juror})
+    dataset = RLDataset(root / "photos", "test")
+    evaluate(
+        agent, dataset, ReferenceScorer(), root / "evaluation_photographic", oracle=False, jurors={"pocket": juror}
+    )
 
 
 def write_dataset(root, juror):
@@ -112,7 +150,8 @@ def write_training(folder, data):
 
 def load_scorer(name, agent):
     """As the command line does it."""
-    return load_juror(name or "pocket", threads=1)
+    name = name or agent.description.config.get("juror", {}).get("name", "pocket")
+    return load_juror(name, **({"threads": 1} if name == "pocket" else {}))
 
 
 @contextlib.contextmanager

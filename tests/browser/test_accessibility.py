@@ -7,6 +7,7 @@ VIEWS = {
     "dataset": "/dataset",
     "photo": "/dataset/photo/test/40?name=data",
     "evaluation": "/evaluation?run=evaluation",
+    "judged": "/evaluation?run=evaluation_photographic",
     "comparison": "/evaluation?run=evaluation&against=evaluation_untrained",
     "training": "/training?run=train",
     "error": "/nowhere",

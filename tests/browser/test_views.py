@@ -9,7 +9,8 @@ import pytest
 from PIL import Image
 from studio_server import PHOTOS, undone
 
-from rl_aesthetics.transforms import TRANSFORMS
+from rl_aesthetics.transforms import TRANSFORMS, action_names
+from rl_aesthetics.transforms.space import EditSpace
 
 ALERT = "main [role=alert] .problem, main .problem"
 
@@ -22,8 +23,9 @@ def swapped_photo(tmp_path, name="holiday.png", side=300):
     return file, pixels
 
 
-def upload(page, *files):
+def upload(page, *files, agent="train"):
     page.goto("/enhance")
+    page.select_option("#agent", agent)
     page.set_input_files("#photos", [str(file) for file in files])
     page.click("#send")
 
@@ -116,6 +118,47 @@ def test_a_sample_opens_and_several_photos_make_a_list(page, tmp_path):
     upload(page, swapped_photo(tmp_path, "a.png")[0], swapped_photo(tmp_path, "b.png", 200)[0])
     page.wait_for_selector(".card:nth-child(3) img")
     assert {"a.png", "b.png"} < set(page.locator(".card .name").all_inner_texts())
+
+
+def test_a_photographic_agent_edits_without_a_score_and_can_be_steered(page, tmp_path):
+    """It was paid for likeness to the original, which an upload has not: there is no score, and all else works."""
+    file = tmp_path / "odd.png"
+    original = np.asarray(Image.open(PHOTOS[1]).convert("RGB").crop((0, 0, 301, 203)))
+    Image.fromarray(original).save(file)
+    upload(page, file, agent="untrained_photographic")
+    page.wait_for_selector(".verdict")
+    assert page.locator("figcaption .big").count() == 0
+    assert "no score" in page.locator("figcaption").inner_text()
+    steps = page.locator(".timeline li")
+    edits = steps.count() - 1
+    assert edits > 0
+    page.get_by_role("button", name="Undo last edit").click()
+    page.wait_for_selector(f".episode[data-last='{edits - 1}']")
+    page.locator("[data-keep=edit-exposure_down_3]").click()
+    page.wait_for_selector(".timeline li:last-child:has-text('darker, 3 steps')")
+    with page.expect_download() as started:
+        page.get_by_role("link", name="Download PNG").click()
+    result = np.asarray(Image.open(started.value.path()))
+    assert result.shape == original.shape  # every row and column, also of odd sides
+    with page.expect_download() as started:
+        page.get_by_role("link", name="Recipe").click()
+    recipe = json.loads(started.value.path().read_text())
+    space = EditSpace(action_names("tonal"))
+    state = 0
+    for name in recipe["edits"]:
+        state = int(space.after(state, space.actions.index(name)))
+    assert (space.edit(original[..., ::-1], state)[..., ::-1] == result).all()
+    assert recipe["score_after"] is None
+    page.get_by_role("button", name="Let the agent go on").click()
+    page.wait_for_selector(".verdict")
+
+    page.goto("/enhance")
+    page.select_option("#juror", "pocket")
+    page.select_option("#agent", "untrained_photographic")
+    page.set_input_files("#photos", str(file))
+    page.click("#send")
+    page.wait_for_selector(".verdict")
+    assert 0 < score(page) < 1  # somebody else may keep the score
 
 
 def png_header(width, height):
@@ -225,6 +268,25 @@ def test_the_evaluation_is_filtered_sorted_and_charted(page, runs):
     assert page.locator(".trace").count() == 8
     page.locator(".trace summary").first.click()
     assert page.locator(".trace details[open] td").first.is_visible()
+
+
+def test_the_evaluation_shows_what_judges_say_and_begins_with_whom_they_find_worst(page, runs):
+    traces = undone(runs, "evaluation_photographic")
+    page.goto("/evaluation?run=evaluation_photographic")
+    assert "What others say" in page.locator("main").inner_text()
+    table = page.get_by_role("region", name="What others than").inner_text()
+    assert "judge pocket" in table
+    assert "PSNR" in table
+    assert "greedy with original" in page.get_by_role("region", name="The agent beside").inner_text()
+    first = min(traces, key=lambda one: (not one.verdict.fooled, one.verdict.gain))
+    assert page.locator(".trace h3").first.inner_text().startswith(f"Photo {first.image_id} ")
+    before, after = first.verdict.judges["pocket"]
+    assert f"pocket {before:.3f} → {after:.3f}" in page.locator(".trace").first.inner_text()
+    page.select_option("#fooled", "1")
+    page.get_by_role("button", name="Filter").click()
+    page.wait_for_url(re.compile("fooled=1"))
+    assert page.locator(".trace").count() == sum(one.verdict.fooled for one in traces)
+    assert page.locator(".trace .badge:has-text('own score up')").count() == page.locator(".trace").count()
 
 
 def test_two_agents_side_by_side_where_they_differ(page, runs):

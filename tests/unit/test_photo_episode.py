@@ -1,13 +1,19 @@
 """An episode that people take part in."""
 
+import json
+
 import cv2
 import numpy as np
 import pytest
+import torch
 from scenes import good_agent, scene, scorer
 
+from rl_aesthetics.agent import AgentDescription, DQNAgent
 from rl_aesthetics.degrade import degrade
 from rl_aesthetics.enhance import enhance_photo
 from rl_aesthetics.errors import UserError
+from rl_aesthetics.networks import QNetwork
+from rl_aesthetics.reference import ReferenceScorer
 from rl_aesthetics.studio.photo_episode import PhotoEpisode
 from rl_aesthetics.studio.photo_file import PhotoFile
 from rl_aesthetics.transforms import STOP
@@ -107,3 +113,30 @@ def test_what_is_shown_is_the_photo_in_small_and_even(tmp_path):
     photo.load((64,))
     assert photo.display_HWC.shape == (532, 1600, 3)
     assert (photo.width, photo.height) == (3001, 1001)
+
+
+class Warms(QNetwork):
+    """Makes any photo warmer until it is reddish enough, then stops."""
+
+    def forward(self, observations_BCHW):
+        red_B = observations_BCHW[:, 0].float().mean((1, 2)) - observations_BCHW[:, 2].float().mean((1, 2))
+        return torch.stack([(150 - red_B) / 100, torch.zeros_like(red_B)], 1)
+
+
+def test_an_agent_paid_for_likeness_to_the_original_edits_without_a_score(tmp_path):
+    """A user's photo has no original; the studio refused such agents."""
+    actions = ("temperature_up", STOP)
+    agent = DQNAgent(AgentDescription("simple_cnn", actions, (3, 64, 64), 9, "reference"), Warms(actions, 64))
+    cv2.imwrite(str(tmp_path / "odd.png"), scene(91, 131, seed=1))
+    photo = PhotoFile(tmp_path / "odd.png", "odd.png")
+    episode = PhotoEpisode(agent, ReferenceScorer(), photo)
+    episode.begin()
+    episode.go_on()
+    same = enhance_photo(agent, photo.pixels(), ReferenceScorer())
+    assert len(episode.edits) > 0
+    assert episode.edits == same.edits
+    assert [look.values for look in episode.looks] == [step.values for step in same.steps]
+    assert episode.full_size().shape == (91, 131, 3)  # photographic edits need no even sides
+    assert (episode.full_size() == same.photo_HWC).all()
+    assert {look.score for look in episode.looks} == {None}
+    assert json.loads(json.dumps(episode.recipe()))["score_after"] is None
