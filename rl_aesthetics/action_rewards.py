@@ -9,7 +9,7 @@ from rl_aesthetics.env import Task
 from rl_aesthetics.episode_photos import EpisodePhotos
 from rl_aesthetics.errors import UserError
 from rl_aesthetics.reference import ReferenceScorer
-from rl_aesthetics.transforms.photographic import framing_of
+from rl_aesthetics.transforms.photographic import framing_of, is_pointwise, render_reductions
 from rl_aesthetics.transforms.space import EditSpace
 
 _AT_ONCE = 64
@@ -43,7 +43,11 @@ class ActionRewards:
         actions = len(self.space)
         every_N = np.repeat(photos_B, actions)
         following_N = self.space.after(states_B[:, None], np.arange(actions)).ravel()
-        images_N3SS = self.view(every_N, following_N)
+        if is_pointwise(following_N).all():  # then each photo is reduced once, for all its actions
+            given_N3SS = np.repeat(self.view.reductions_NCHW[photos_B], actions, axis=0)
+            images_N3SS = render_reductions(given_N3SS, following_N)
+        else:
+            images_N3SS = self.view(every_N, following_N)
         if (framing_of(following_N) == framing_of(np.repeat(states_B, actions))).all():
             originals_N3SS = np.repeat(self.view.originals(photos_B, states_B), actions, axis=0)
         else:
