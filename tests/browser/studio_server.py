@@ -42,8 +42,9 @@ EDITS = [(name,) for name in REVERSIBLE] + [("swap_gb", "invert_r"), ("shift_lef
 def make_runs(root):
     """What the views show.
 
-    `data` (train, val, test), `train` (agent, metrics, filmstrip), `untrained`, `evaluation` and `evaluation_untrained`;
-    of photographic edits `photos` (test), `untrained_photographic` (agent) and `evaluation_photographic`, which a judge has seen.
+    `data` (train, val, test), `train` (agent, metrics, filmstrip), `untrained` (agent), `evaluation` and
+    `evaluation_untrained`; of photographic edits `photos` (test), `untrained_photographic` (agent) and
+    `evaluation_photographic`, which a judge has seen.
     """
     juror = load_juror(threads=1)
     write_dataset(root / "data", juror)
