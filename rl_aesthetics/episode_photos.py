@@ -19,7 +19,7 @@ import numpy as np
 from rl_aesthetics.crops import Boxes, Crops, cut, cut_squares
 from rl_aesthetics.dataset import RLDataset
 from rl_aesthetics.scoring import reduce_image
-from rl_aesthetics.tonal_degradation import MODELS, TonalDegradation, degrade_planes, degrade_tone
+from rl_aesthetics.tonal_degradation import MODELS, TonalDegradation, degrade_tone
 from rl_aesthetics.transforms import photographic
 from rl_aesthetics.transforms.space import EditSpace, View
 
@@ -94,15 +94,17 @@ class EpisodePhotos:
         if number in self._recent:
             self._recent.move_to_end(number)
             return self._recent[number]
-        # Crops of twice the observation's side are still sharp when they are reduced to it.
         photo_3LL = self.dataset.thumbnails(2 * self.size)[number % len(self.dataset)]
-        box = replace(self._box(number), photos_B=np.zeros(1, int))
-        squares_1LL3 = photo_3LL.transpose(1, 2, 0)[None]
-        original_3SS = cut_squares(squares_1LL3, box, self.size)[0].transpose(2, 0, 1)
-        strengths = self.strengths(number)
-        return self._remember(
-            number, (degrade_planes(original_3SS, strengths) if strengths else original_3SS, original_3SS)
-        )
+        box, strengths = replace(self._box(number), photos_B=np.zeros(1, int)), self.strengths(number)
+        # The larger square is degraded and then reduced, as a photo is: clipping comes before averaging. Good ones take
+        # the same way, or else their sharpness would tell them.
+        side = self.size if self.crops is not None else 2 * self.size
+        original_LL3 = cut_squares(photo_3LL.transpose(1, 2, 0)[None], box, side)[0]
+        original_3SS = reduce_image(original_LL3, self.size).transpose(2, 0, 1)
+        if not strengths:
+            return self._remember(number, (original_3SS, original_3SS))
+        given_LL3 = np.ascontiguousarray(degrade_tone(original_LL3[..., ::-1], strengths)[..., ::-1])
+        return self._remember(number, (reduce_image(given_LL3, self.size).transpose(2, 0, 1), original_3SS))
 
     def _remember(self, number: int, pair: tuple[np.ndarray, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
         self._recent[number] = pair

@@ -170,10 +170,22 @@ class Residual(HeadPerAction):
 
 
 class Tone(HeadPerAction):
-    """Convolutions for tone and colour (`rl_aesthetics.tone_trunk`), for the photographic edits."""
+    """Convolutions for tone and colour (`rl_aesthetics.tone_trunk`), for the photographic edits.
 
-    def __init__(self, actions: Sequence[str], size: int = 64, **head: Any):
-        super().__init__(actions, size, ToneTrunk(), 128, **head)
+    Args:
+        histograms: of the colours, beside the convolutions.
+        value_scale: what the head's outputs are divided by. Rewards are hundredths where a new network's outputs are
+            tenths; where they are of one size, learning is not spent on becoming small.
+    """
+
+    def __init__(
+        self, actions: Sequence[str], size: int = 64, histograms: bool = False, value_scale: float = 1.0, **head: Any
+    ):
+        super().__init__(actions, size, ToneTrunk(histograms=histograms), 128, **head)
+        self.value_scale = value_scale
+
+    def forward(self, observations_BCHW: Tensor) -> Tensor:
+        return super().forward(observations_BCHW) / self.value_scale
 
 
 class _Backbone(HeadPerAction):

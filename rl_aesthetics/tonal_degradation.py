@@ -115,10 +115,3 @@ def degrade_tone(photo_HWC: np.ndarray, strengths: dict[str, float]) -> np.ndarr
         photo_HWC = haze(photo_HWC, density)
     tones = {name: value for name, value in strengths.items() if name != HAZE}
     return tone.render_bgr(photo_HWC, tone.vector(**tones))
-
-
-def degrade_planes(planes_3HW: np.ndarray, strengths: dict[str, float]) -> np.ndarray:
-    """`degrade_tone` for uint8 RGB planes `(3, H, W)`."""
-    return degrade_tone(np.ascontiguousarray(planes_3HW[::-1].transpose(1, 2, 0)), strengths)[..., ::-1].transpose(
-        2, 0, 1
-    )
