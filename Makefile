@@ -1,12 +1,13 @@
 # make demo    from sample photos to a trained agent to edited photos, in under ten minutes after the install
 # make test    ruff and the whole test suite
 # make drills  tests that kill workers, machines and drivers of real trainings; a quarter of an hour
+# make audit   known weaknesses of the pinned dependencies, from PyPI's advisories; needs to reach pypi.org
 # make docs    docs/configuration.md, from the settings in the code
 
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test drills docs install constraints clean
+.PHONY: demo test drills audit docs install constraints clean
 
 demo: .venv/.samples
 	$(BIN)/rl-aesthetics demo
@@ -18,6 +19,13 @@ test: .venv/.test
 
 drills: .venv/.test
 	$(BIN)/python -m pytest -m chaos
+
+# Strict: a dependency that could not be asked about fails it. In an environment of its own, so that nothing of it is
+# among what it judges.
+audit: $(BIN)/python
+	$(BIN)/python -m venv .venv/audit
+	.venv/audit/bin/python -m pip install --quiet --disable-pip-version-check pip-audit
+	.venv/audit/bin/pip-audit --strict --no-deps --disable-pip --requirement constraints.txt
 
 docs: .venv/.test
 	$(BIN)/python docs/write_configuration.py

@@ -47,6 +47,56 @@ def test_kuberays_pods_are_pods_and_run_without_root(file):
         assert container["securityContext"]["runAsNonRoot"] is True
 
 
+def test_rays_autoscaler_reads_the_kuberay_cluster_as_it_is_meant():
+    from ray.autoscaler._private.kuberay.autoscaling_config import _derive_autoscaling_config_from_ray_cr
+
+    manifest = yaml.safe_load(KUBERAY[0].read_text())
+    manifest["metadata"]["namespace"] = "default"  # as the cluster's API fills it in
+    config = _derive_autoscaling_config_from_ray_cr(manifest)  # as the autoscaler beside the head does; validates
+    types = {name: node["resources"] for name, node in config["available_node_types"].items()}
+    assert {name: (node["CPU"], node.get("GPU", 0)) for name, node in types.items()} == {
+        config["head_node_type"]: (8, 1),
+        "cpu": (16, 0),
+        "gpu": (8, 1),
+    }
+    assert config["max_workers"] == 24
+    assert config["idle_timeout_minutes"] == 5
+
+
+# No package has the schemas of these custom resources. This is what KubeRay 1.5 knows of them, by name, so that a slip
+# of the pen is found; the types below them are Kubernetes' own, which the test of the pods checks.
+CLUSTER_FIELDS = {
+    "rayVersion",
+    "authOptions",
+    "enableInTreeAutoscaling",
+    "autoscalerOptions",
+    "headGroupSpec",
+    "workerGroupSpecs",
+}
+GROUP_FIELDS = {"groupName", "replicas", "minReplicas", "maxReplicas", "rayStartParams", "template"}
+JOB_FIELDS = {
+    "entrypoint",
+    "entrypointNumGpus",
+    "submissionMode",
+    "backoffLimit",
+    "shutdownAfterJobFinishes",
+    "ttlSecondsAfterFinished",
+    "rayClusterSpec",
+}
+
+
+@pytest.mark.parametrize("file", KUBERAY, ids=lambda file: file.name)
+def test_kuberays_own_fields_are_spelt_as_the_operator_reads_them(file):
+    spec = yaml.safe_load(file.read_text())["spec"]
+    cluster = spec.get("rayClusterSpec", spec)
+    assert "rayClusterSpec" not in spec or set(spec) <= JOB_FIELDS
+    assert set(cluster) <= CLUSTER_FIELDS
+    for group in (cluster["headGroupSpec"], *cluster["workerGroupSpecs"]):
+        assert set(group) <= GROUP_FIELDS
+        assert all(isinstance(value, str) for value in group["rayStartParams"].values())
+        assert group.get("minReplicas", 0) <= group.get("replicas", 0) <= group.get("maxReplicas", 1)
+
+
 def test_the_job_and_the_cluster_are_the_same_machines():
     cluster, job = (yaml.safe_load(file.read_text()) for file in KUBERAY)
     assert job["spec"]["rayClusterSpec"] == cluster["spec"]
