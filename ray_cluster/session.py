@@ -6,6 +6,8 @@ import contextlib
 import logging
 import os
 import socket
+import sys
+import tempfile
 from collections.abc import Iterator, Mapping
 
 import ray
@@ -50,7 +52,8 @@ def ray_session(
         # RLlib hands its configuration to the runners through the object store, and Ray's core then warns on standard
         # error, as an error, that they could not be restarted if it were lost; it lives as long as this process.
         os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
-        _start(num_cpus or max(2, os.cpu_count() or 1), dashboard, metadata)
+        with _left_out(b"Set ray log level from environment variable"):
+            _start(num_cpus or max(2, os.cpu_count() or 1), dashboard, metadata)
     try:
         yield
     finally:
@@ -85,6 +88,26 @@ def local_nodes(num_cpus: int | None = None) -> list[Node]:
     import torch
 
     return one_machine(num_cpus or max(2, os.cpu_count() or 1), torch.cuda.device_count())
+
+
+@contextlib.contextmanager
+def _left_out(words: bytes) -> Iterator[None]:
+    """Leave lines with these words out of what is written to standard error meanwhile, by Ray's core in C++, too; the
+    rest is written at the end."""
+    sys.stderr.flush()
+    shown = os.dup(2)
+    with tempfile.TemporaryFile() as written:
+        os.dup2(written.fileno(), 2)
+        try:
+            yield
+        finally:
+            sys.stderr.flush()
+            os.dup2(shown, 2)
+            os.close(shown)
+            written.seek(0)
+            for line in written:
+                if words not in line:
+                    os.write(2, line)
 
 
 def _start(num_cpus: int, dashboard: bool, metadata: Mapping[str, str] | None) -> None:
