@@ -102,5 +102,6 @@ def animate(file: Path, episodes: Sequence[Sequence[Shot]], side: int = 256) -> 
     durations = [
         LAST_FRAME_MS if place == len(shots) - 1 else FRAME_MS for shots in episodes for place in range(len(shots))
     ]
-    first, *rest = (frame.quantize(128, dither=Image.Dither.FLOYDSTEINBERG) for frame in frames)
+    # Median cut takes 170 times as long, and as much as all the rest of an evaluation's report.
+    first, *rest = (frame.quantize(256, Image.Quantize.FASTOCTREE) for frame in frames)
     first.save(file, "GIF", save_all=True, append_images=rest, duration=durations, loop=0, optimize=True, disposal=1)
