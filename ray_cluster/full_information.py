@@ -23,17 +23,24 @@ from ray_cluster.rl_module import LOSS, TD_ERROR, TD_TARGET, QModule
 from ray_cluster.rollout import Fragment
 from rl_aesthetics.action_rewards import ActionRewards
 
-ACTION_REWARDS = "action_rewards"
+ACTION_REWARDS, SPREADS = "action_rewards", "spreads"
+_LEAST_SPREAD = 0.01  # of an action's rewards; STOP's are all 0
+_MEASURED = 256  # photos, in the degradation that was recorded, that the spreads are measured on
 
 
 class FullInformationModule(QModule):
-    """`QModule` whose loss is the squared error of all actions' values."""
+    """`QModule` whose loss is the squared error of all actions' values, each in units of its rewards' spread.
+
+    Three steps of tint change a photo four times as much as one of temperature. Without the division most of the loss
+    would be how bad great edits are, where what matters is which small one is good.
+    """
 
     def _forward_train(self, batch: dict[str, Any], **kwargs) -> dict[str, Any]:
         """Loss and largest error, float32 `(B,)`, and the targets `(B, A)`: the rewards themselves."""
         values_BA, targets_BA = self.network(batch[Columns.OBS]), batch[ACTION_REWARDS]
         errors_BA = values_BA - targets_BA
-        return {LOSS: errors_BA.square().sum(1), TD_ERROR: errors_BA.detach().abs().amax(1), TD_TARGET: targets_BA}
+        loss_B = (errors_BA / batch[SPREADS]).square().sum(1)
+        return {LOSS: loss_B, TD_ERROR: errors_BA.detach().abs().amax(1), TD_TARGET: targets_BA}
 
 
 class FullInformationDQN(ActorLearnerDQN):
@@ -44,6 +51,9 @@ class FullInformationDQN(ActorLearnerDQN):
         settings = config.env_config
         self.rewards_of = ActionRewards(settings["dataset"], settings["task"], settings["undegraded_share"])
         self.action_rewards = np.zeros((self.replay.capacity, len(settings["task"].actions)), np.float16)
+        recorded_N = np.arange(min(len(settings["dataset"]), _MEASURED))
+        spread_A = self.rewards_of(recorded_N, np.zeros(len(recorded_N), np.int64)).std(0)
+        self.spread_A = torch.from_numpy(np.maximum(spread_A, _LEAST_SPREAD).astype(np.float32))
         self.rewarded = np.zeros(self.replay.capacity, bool)  # rows that a checkpoint brought back are not, at first
 
     def _take(self, fragments: list[Fragment]) -> None:
@@ -67,6 +77,7 @@ class FullInformationDQN(ActorLearnerDQN):
         columns = {
             Columns.OBS: torch.from_numpy(self.replay.frames[rows]),
             ACTION_REWARDS: torch.from_numpy(self.action_rewards[rows].astype(np.float32)),
+            SPREADS: self.spread_A.repeat(len(rows), 1),
         }
         self.learner_group.update(
             batch=MultiAgentBatch({DEFAULT_MODULE_ID: SampleBatch(columns)}, len(rows)),
