@@ -19,6 +19,9 @@ COPY ray_cluster ray_cluster
 COPY configs configs
 RUN pip install -c constraints.txt '.[samples,transformers]'
 
+# Named in MLflow and in a job's metadata; the image has no git checkout. Last, as it changes with every build.
+ARG REVISION=
+ENV RL_AESTHETICS_REVISION=$REVISION
 USER 1000
 ENTRYPOINT []
 CMD ["rl-aesthetics", "--help"]
