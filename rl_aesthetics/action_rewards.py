@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from rl_aesthetics.dataset import RLDataset
-from rl_aesthetics.env import Task
+from rl_aesthetics.env import Task, pixel_change
 from rl_aesthetics.episode_photos import EpisodePhotos
 from rl_aesthetics.errors import UserError
 from rl_aesthetics.reference import ReferenceScorer
@@ -29,10 +29,11 @@ class ActionRewards:
         if not self.space.photographic or self.space.stop is None:
             raise UserError("learner.full_information needs photographic transforms alone, and STOP")
         photos = EpisodePhotos(dataset, self.space, task.observation_size, undegraded_share)
-        self.view, self.step_penalty = photos.view(self.scorer.size), task.reward.step_penalty
+        self.view, self.reward = photos.view(self.scorer.size), task.reward
 
     def __call__(self, photos_B: np.ndarray, states_B: np.ndarray) -> np.ndarray:
-        """float32 `(B, A)`: score after − score before − step penalty; of STOP, which ends it all, 0."""
+        """float32 `(B, A)`: score after − score before − step penalty − what more change costs; of STOP, which ends it
+        all, 0."""
         parts = [
             self._rewards(photos_B[k : k + _AT_ONCE].astype(np.int64), states_B[k : k + _AT_ONCE].astype(np.int64))
             for k in range(0, len(photos_B), _AT_ONCE)
@@ -55,6 +56,15 @@ class ActionRewards:
         scores_BA = self.scorer.compare(
             images_N3SS.transpose(0, 2, 3, 1), originals_N3SS.transpose(0, 2, 3, 1)
         ).reshape(-1, actions)
-        rewards_BA = scores_BA - scores_BA[:, [self.space.stop]] - self.step_penalty
+        rewards_BA = scores_BA - scores_BA[:, [self.space.stop]] - self.reward.step_penalty
+        if self.reward.prices_change:
+            rewards_BA -= self._prices(images_N3SS, photos_B)
         rewards_BA[:, self.space.stop] = 0
         return rewards_BA
+
+    def _prices(self, images_N3SS: np.ndarray, photos_B: np.ndarray) -> np.ndarray:
+        """What the changes since the photo was given cost after each action, less what they cost before: `(B, A)`."""
+        actions = len(self.space)
+        given_N3SS = np.repeat(self.view.reductions_NCHW[photos_B], actions, axis=0)
+        prices_BA = self.reward.price(pixel_change(given_N3SS, images_N3SS)).reshape(-1, actions)
+        return prices_BA - prices_BA[:, [self.space.stop]]

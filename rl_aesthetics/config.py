@@ -67,9 +67,8 @@ class Reward(Section):
     )
     step_penalty: float = Field(0.01, ge=0, description="price of a step, STOP included")
     terminal_bonus: float = Field(0.1, ge=0, description="paid once, when the episode ends at the original's score")
-    fidelity_weight: float = Field(
-        0.0, ge=0, description="price of changed pixels at the end: times their mean absolute change, in [0, 1]"
-    )
+    fidelity_weight: float = Field(0.0, ge=0, description="price at the end: times the pixels' mean change, in [0, 1]")
+    change_limit: float = Field(1.0, gt=0, le=1, description="pixels' mean change beyond which the end costs 1 more")
     options: dict[str, float] = Field(
         {}, description="the reward's own: width of 'sigmoid_bonus', limit of 'clipped', shaping of 'delayed'"
     )
@@ -85,6 +84,7 @@ class Reward(Section):
             step_penalty=self.step_penalty,
             terminal_bonus=self.terminal_bonus,
             fidelity_weight=self.fidelity_weight,
+            change_limit=self.change_limit,
             gamma=gamma,
             options=self.options,
         )
@@ -293,11 +293,8 @@ class Config(Section):
             raise ValueError("learner.augment needs learner.replay=reference")
         if learner.value_stopping and not self.rl_training.action_space.add_stop_action:
             raise ValueError("learner.value_stopping needs rl_training.action_space.add_stop_action")
-        if learner.value_stopping and self.rl_training.reward.fidelity_weight:
-            raise ValueError(
-                "learner.value_stopping excludes rl_training.reward.fidelity_weight: how far a photo that was not "
-                "stopped at had changed is not recorded"
-            )
+        if learner.value_stopping and reward.prices_change:  # the change of photos not stopped at is not recorded
+            raise ValueError("learner.value_stopping excludes rl_training.reward.fidelity_weight and change_limit")
         known = self.juror.name == "reference" and learner.replay == "frames"
         if learner.full_information and (training.gamma or not known):
             raise ValueError(

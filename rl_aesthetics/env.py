@@ -328,7 +328,7 @@ class ImageEditVectorEnv(VectorEnv):
     def _change(self, ends: np.ndarray) -> np.ndarray:
         """How far the episodes that end here have taken their photos, `(B,)`, where the reward wants to know."""
         change_B = np.zeros(self.num_envs, np.float32)
-        if self.task.reward.fidelity_weight and len(ends):
+        if self.task.reward.prices_change and len(ends):
             before, after = (self.view(self.photos_B[ends], states[ends]) for states in (self.starts_B, self.states_B))
             change_B[ends] = pixel_change(before, after)
         return change_B

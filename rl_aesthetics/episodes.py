@@ -187,7 +187,7 @@ class Evaluation:
     ) -> np.ndarray:
         """Undiscounted sums `(N,)` of what the environment would have paid on the way."""
         reward, change_N = self.task.reward, np.zeros(len(actions), np.float32)
-        if reward.fidelity_weight:
+        if reward.prices_change:
             for k in range(0, len(actions), self.batch_size):
                 rows = self.photos_N[k : k + self.batch_size]
                 before, after = self.view(rows, self.starts_N[rows]), self.view(rows, finals_N[rows])

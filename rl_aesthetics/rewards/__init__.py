@@ -47,13 +47,14 @@ def make_reward(
     step_penalty: float = 0.01,
     terminal_bonus: float = 0.1,
     fidelity_weight: float = 0.0,
+    change_limit: float = 1.0,
     gamma: float = 0.99,
     options: dict[str, Any] | None = None,
 ) -> Reward:
     """Build a reward by name.
 
     Args:
-        step_penalty, terminal_bonus, fidelity_weight: the terms that all rewards share.
+        step_penalty, terminal_bonus, fidelity_weight, change_limit: the terms that all rewards share.
         gamma: the agent's discount, for rewards that need to know it.
         options: the reward's own, such as `limit` of 'clipped'; numbers.
 
@@ -74,6 +75,6 @@ def make_reward(
     if "gamma" in known:
         options["gamma"] = gamma
     try:
-        return kind(step_penalty, terminal_bonus, fidelity_weight, **options)
+        return kind(step_penalty, terminal_bonus, fidelity_weight, change_limit=change_limit, **options)
     except ValueError as error:
         raise UserError(f"reward {name!r}: {error}") from None

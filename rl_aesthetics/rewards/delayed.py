@@ -15,7 +15,7 @@ class DelayedDifference(Reward):
     """Everything at the end, however the episode ends, with potential-based shaping if wanted:
 
     r = [last] (new − degraded − steps · step_penalty
-                + terminal_bonus · [new ≥ original] − fidelity_weight · change)
+                + terminal_bonus · [new ≥ original] − price(change))
         + γ Φ(s') − Φ(s),   Φ(s) = shaping · score(s), and Φ(s') = 0 after the last step
 
     The agent is paid for what it leaves, not for the way. Shaping tells it on the way how it is doing without changing
@@ -55,7 +55,7 @@ class DelayedDifference(Reward):
 class StopOnly(Reward):
     """Everything at the end, and what was gained only to those who say that they are done:
 
-    r = [STOP] (new − degraded + terminal_bonus · [new ≥ original] − fidelity_weight · change)
+    r = [STOP] (new − degraded + terminal_bonus · [new ≥ original] − price(change))
         − [last] steps · step_penalty
 
     At the step limit without STOP the agent is paid nothing for the photo.
@@ -76,6 +76,6 @@ def _bounds_of_the_end(reward: Reward, scores: tuple[float, float], max_steps: i
     """Of γᵏ times what the last step pays, which lies between that and 0."""
     width = scores[1] - scores[0]
     return (
-        min(0.0, -width - max_steps * reward.step_penalty - reward.fidelity_weight),
+        min(0.0, -width - max_steps * reward.step_penalty - reward.highest_price),
         max(0.0, width - reward.step_penalty + reward.terminal_bonus),
     )

@@ -14,7 +14,7 @@ class ScoreDifference(Reward):
     """The guide's reward, and the default:
 
     r = new − previous − step_penalty
-        + [last] (terminal_bonus · [new ≥ original] − fidelity_weight · change)
+        + [last] (terminal_bonus · [new ≥ original] − price(change))
     """
 
     def pay(self, step: Step) -> np.ndarray:
@@ -28,7 +28,7 @@ class ScoreDifference(Reward):
         # Q + score is a mean of scores to come, less the penalties, plus what the end brings.
         low, high = scores
         return (
-            low - max_steps * self.step_penalty - self.fidelity_weight,
+            low - max_steps * self.step_penalty - self.highest_price,
             high - self.step_penalty + self.terminal_bonus,
         )
 
@@ -38,7 +38,7 @@ class SigmoidBonus(ScoreDifference):
     """The default with a bonus that grows smoothly around the original's score instead of jumping there:
 
     r = new − previous − step_penalty
-        + [last] (terminal_bonus · σ((new − original) / width) − fidelity_weight · change)
+        + [last] (terminal_bonus · σ((new − original) / width) − price(change))
 
     so an agent that cannot reach the original's score is still told which results come closer. At the original's score
     it pays half of `terminal_bonus`.
@@ -56,7 +56,7 @@ class SigmoidBonus(ScoreDifference):
     def at_the_end(self, step: Step) -> np.ndarray:
         gap_B = np.where(step.last_B, step.new_B - step.original_B, 0.0)
         bonus_B = self.terminal_bonus * 0.5 * (1 + np.tanh(0.5 * gap_B / self.width))  # σ, which cannot overflow so
-        return np.where(step.last_B, bonus_B - self.fidelity_weight * step.change_B, 0.0)
+        return np.where(step.last_B, bonus_B - self.price(step.change_B), 0.0)
 
 
 @dataclass(frozen=True)
@@ -64,7 +64,7 @@ class ClippedDifference(Reward):
     """The default with every difference cut to ±limit, as DQN cuts its rewards (Nature 518, 2015):
 
     r = clip(new − previous, −limit, limit) − step_penalty
-        + [last] (terminal_bonus · [new ≥ original] − fidelity_weight · change)
+        + [last] (terminal_bonus · [new ≥ original] − price(change))
 
     One photo with huge differences then no longer outweighs all others. The price, where `limit` is below the
     differences that edits make: going up in two small steps pays more than in one great step, and up in two steps and
@@ -88,6 +88,6 @@ class ClippedDifference(Reward):
         limit = min(self.limit, scores[1] - scores[0])
         most = limit - self.step_penalty
         return (
-            -max_steps * (limit + self.step_penalty) - self.fidelity_weight,
+            -max_steps * (limit + self.step_penalty) - self.highest_price,
             max(most, max_steps * most) + self.terminal_bonus,
         )

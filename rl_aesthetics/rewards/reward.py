@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import ClassVar
 
 import numpy as np
@@ -20,7 +20,7 @@ class Step:
         stopped_B: whether it ended by STOP.
         steps_B: steps taken so far, this one included.
         change_B: how far the pixels are from those that the episode began with: mean absolute difference of the
-            observation, in [0, 1]; known on the last step of a reward with a `fidelity_weight`.
+            observation, in [0, 1]; known on the last step of a reward that `prices_change`.
     """
 
     previous_B: np.ndarray
@@ -35,11 +35,12 @@ class Step:
 
 @dataclass(frozen=True)
 class Reward:
-    """A reward; subclasses implement `pay` and `bounds`. Three terms are common to all:
+    """A reward; subclasses implement `pay` and `bounds`. Four terms are common to all:
 
         − step_penalty                          for each step, STOP included
         + terminal_bonus · [new ≥ original]     on the last step
         − fidelity_weight · change              on the last step
+        − [change > change_limit]               on the last step
 
     `change` is the mean absolute difference, in [0, 1], between the pixels that the agent was shown first and those it
     leaves: the fidelity term asks for the least visible change that earns a score. Pixels were preferred to a number of
@@ -50,11 +51,14 @@ class Reward:
         step_penalty: in units of the score, at least 0.
         terminal_bonus: paid once, at the end, at least 0.
         fidelity_weight: the price of changing every pixel from black to white, at least 0.
+        change_limit: the greatest change that is allowed, in (0, 1]; beyond it the end costs 1, which is more than any
+            edit earns where scores lie in [0, 1]. 1 allows everything.
     """
 
     step_penalty: float = 0.01
     terminal_bonus: float = 0.1
     fidelity_weight: float = 0.0
+    change_limit: float = field(default=1.0, kw_only=True)
 
     needs_stop: ClassVar[bool] = False
     """Whether nothing can be earned without the action STOP."""
@@ -115,7 +119,22 @@ class Reward:
         low, high = self.bounds(scores, max_steps)
         return (low - scores[1], high - scores[0]) if self.telescopes else (low, high)
 
+    @property
+    def prices_change(self) -> bool:
+        """Whether it matters how far the pixels changed."""
+        return self.highest_price > 0
+
+    @property
+    def highest_price(self) -> float:
+        """The most that a change can cost."""
+        return self.fidelity_weight + (1.0 if self.change_limit < 1 else 0.0)
+
+    def price(self, change_B) -> np.ndarray:
+        """What changes of `(B,)` cost, at least 0: the fidelity term and the limit."""
+        change_B = np.asarray(change_B, np.float32)
+        return self.fidelity_weight * change_B + (change_B > self.change_limit)
+
     def at_the_end(self, step: Step) -> np.ndarray:
-        """Bonus and fidelity term on the last step, 0 before."""
+        """Bonus and the price of change on the last step, 0 before."""
         bonus_B = self.terminal_bonus * (step.new_B >= step.original_B)
-        return np.where(step.last_B, bonus_B - self.fidelity_weight * step.change_B, 0.0)
+        return np.where(step.last_B, bonus_B - self.price(step.change_B), 0.0)

@@ -23,6 +23,7 @@ EVERY_REWARD = [
     *(make_reward(name) for name in REWARDS),
     make_reward("delayed", options={"shaping": 0.7}),
     make_reward("stop_only", fidelity_weight=0.5),
+    make_reward("delayed", change_limit=0.1),
 ]
 SEQUENCES = [("swap_gb",), ("invert_r",), ("shift_left_all", "swap_rg"), ("shift_down_b",)]
 SMALL = dataset(SEQUENCES)

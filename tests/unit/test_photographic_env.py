@@ -1,5 +1,7 @@
 """Episodes of photographic edits: what is edited, what is compared with, what is paid."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -231,3 +233,13 @@ def test_the_tone_network_values_every_action_and_learns_from_light():
     values = network(images)
     assert values.shape == (2, len(TASK.actions))
     assert not torch.allclose(values[0], values[1])
+
+
+def test_an_edit_beyond_the_limit_on_change_is_never_the_best_of_all_actions():
+    limited = replace(TASK, reward=make_reward(step_penalty=0.0, terminal_bonus=0.0, change_limit=0.02))
+    rows, states = np.arange(len(DEGRADED)), np.zeros(len(DEGRADED), np.int64)
+    free_BA, limited_BA = (ActionRewards(photos(), task)(rows, states) for task in (TASK, limited))
+    too_far_BA = limited_BA < free_BA
+    np.testing.assert_allclose((free_BA - limited_BA)[too_far_BA], 1, atol=1e-6)
+    assert too_far_BA[0, free_BA[0].argmax()]
+    assert not too_far_BA[:, TASK.actions.index(STOP)].any()

@@ -24,6 +24,7 @@ REWARD = ScoreDifference(step_penalty=0.01, terminal_bonus=0.1)
 EVERY = [
     REWARD,
     ScoreDifference(fidelity_weight=0.3),
+    ScoreDifference(change_limit=0.2),
     SigmoidBonus(width=0.2),
     ClippedDifference(limit=0.1),
     DelayedDifference(),
@@ -161,6 +162,15 @@ def test_fidelity_costs_what_the_pixels_changed_once_at_the_end(reward):
     paid = [play(r, [0.2, 0.5, 0.7], 0.6, stopped=True, change=0.25) for r in (free, weighted)]
     difference = np.subtract(*paid)
     np.testing.assert_allclose(difference, [0, 0, 0.1], atol=1e-6)
+
+
+@pytest.mark.parametrize("reward", EVERY)
+@pytest.mark.parametrize(("change", "price"), [(0.25, 1.0), (0.15, 0.0)])
+def test_beyond_the_limit_on_change_the_end_costs_more_than_any_edit_earns(reward, change, price):
+    limited = type(reward)(**{**vars(reward), "change_limit": 0.2})
+    free = type(reward)(**{**vars(reward), "change_limit": 1.0})
+    paid = [play(r, [0.2, 0.5, 0.7], 0.6, stopped=True, change=change) for r in (free, limited)]
+    np.testing.assert_allclose(np.subtract(*paid), [0, 0, price], atol=1e-6)
 
 
 @pytest.mark.parametrize("reward", EVERY)
