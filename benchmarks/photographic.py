@@ -2,15 +2,19 @@
 
     rl-aesthetics generate --source DIR --output runs/photos --transformation tonal --depth 2 --juror reference
     python benchmarks/photographic.py --dataset runs/photos                        # 3 seeds × 20 minutes, and the table
+    python benchmarks/photographic.py --dataset runs/photos --seeds 1 --minutes 5  # a part; the rest can follow
     python benchmarks/photographic.py --dataset runs/photos --agent AGENT_FILE     # judge agents that are there
 
 Unseen photos (the test split), three fresh degradations each: one or two of exposure, temperature, tint, contrast and
-saturation, of strength 0.3 to 1.5 in EV or log2 of a factor. The supervised regression has the agent's network, crops,
+saturation, of strength 0.3 to 1.5 in EV or log2 of a factor. The supervised regression has the agent's layers, crops,
 degradations and time, learns the strengths themselves, and undoes them without steps: what it lacks is knowing when to
-stop. Auto white balance is gray-world, followed by CLAHE; auto-levels stretches each channel for itself.
+stop. Auto white balance is gray-world, followed by CLAHE; auto-levels stretches each channel for itself. The oracle
+knows the original and takes the agent's steps greedily: it says what the steps leave possible.
 
-Prints means with 95 % intervals of a bootstrap over photos, and writes `photographic.json` and `contact_sheet.png`. It
-deliberately leaves out people's opinion: nearer to the original is what is measured.
+Every editor is a line of `rows.jsonl` in the output folder as soon as it is measured, and is not measured again: what
+was interrupted goes on. Prints means with 95 % intervals of a bootstrap over photos, of the agents' seeds together,
+too, and writes `contact_sheet.png`. It deliberately leaves out people's opinion: nearer to the original is what is
+measured.
 """
 
 from __future__ import annotations
@@ -23,20 +27,21 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-import cv2
 import numpy as np
 import torch
+from PIL import Image
 from torch import nn
 
 from rl_aesthetics.agent import AGENT_FILE, DQNAgent
 from rl_aesthetics.dataset import RLDataset
+from rl_aesthetics.enhance import enhance_photo
+from rl_aesthetics.env import Task
 from rl_aesthetics.episode_photos import EpisodePhotos
-from rl_aesthetics.episodes import Evaluation, agent_policy
-from rl_aesthetics.evaluate import task_of
-from rl_aesthetics.judges import leaves_alone
-from rl_aesthetics.photo_quality import PhotoQuality, measure
+from rl_aesthetics.episodes import Evaluation
+from rl_aesthetics.photo_quality import LEFT_ALONE_DB, PhotoQuality, measure, psnr
 from rl_aesthetics.pictures import Shot, contact_sheet
 from rl_aesthetics.reference import ReferenceScorer
+from rl_aesthetics.rewards import make_reward
 from rl_aesthetics.scoring import reduce_image
 from rl_aesthetics.tonal_degradation import MODELS, degrade_tone, sequence_of
 from rl_aesthetics.tone_trunk import ToneTrunk
@@ -79,7 +84,7 @@ class Regression(nn.Module):
 
     def __init__(self):
         super().__init__()
-        self.trunk = ToneTrunk()
+        self.trunk = ToneTrunk(histograms=True)
         features = self.trunk.eval()(torch.zeros(1, 3, 64, 64, dtype=torch.uint8)).shape[1]
         self.head = nn.Sequential(nn.Linear(features, 128), nn.ReLU(), nn.Linear(128, len(PARAMETERS)))
 
@@ -88,13 +93,17 @@ class Regression(nn.Module):
 
 
 def regress(dataset: RLDataset, minutes: float, seed: int) -> Editor:
-    """Train the supervised regression on variants of the training split, as many as the time allows."""
+    """Train the supervised regression on variants of the training split, for so many CPU minutes of one core."""
     torch.manual_seed(seed)
-    photos = EpisodePhotos(dataset, EditSpace(action_names("tonal")), undegraded_share=0.15)
+    torch.set_num_threads(1)
+    photos = EpisodePhotos(dataset, EditSpace(action_names("tonal")), undegraded_share=0.08)
     network, generator = Regression().train(), np.random.default_rng(seed)
+    average = torch.optim.swa_utils.AveragedModel(
+        network, multi_avg_fn=torch.optim.swa_utils.get_ema_multi_avg_fn(0.999), use_buffers=True
+    )
     optimizer = torch.optim.AdamW(network.parameters(), 2e-3, weight_decay=0.05, fused=True)
-    started, limit = time.monotonic(), 60 * minutes
-    while (elapsed := time.monotonic() - started) < limit:
+    started, limit = time.process_time(), 60 * minutes
+    while (elapsed := time.process_time() - started) < limit:
         numbers = generator.integers(len(dataset), 2**32 - 1, 128)
         images = torch.from_numpy(np.stack([photos.pair(int(number))[0] for number in numbers]))
         wanted = torch.tensor([[photos.strengths(int(n)).get(name, 0.0) for name in PARAMETERS] for n in numbers])
@@ -102,6 +111,8 @@ def regress(dataset: RLDataset, minutes: float, seed: int) -> Editor:
         optimizer.zero_grad()
         nn.functional.mse_loss(network(images), wanted.float()).backward()
         optimizer.step()
+        average.update_parameters(network)
+    network = average.module
     network.eval()
 
     def edit(photo_HWC: np.ndarray) -> np.ndarray:
@@ -124,96 +135,151 @@ def white_balance_and_clahe(photo_HWC: np.ndarray) -> np.ndarray:
     return TRANSFORMS["clahe"](TRANSFORMS["gray_world"](photo_HWC))
 
 
+def edit_with(agent: DQNAgent) -> Editor:
+    """The agent as it edits a user's photo."""
+    return lambda photo_HWC: enhance_photo(agent, photo_HWC, None).photo_HWC
+
+
+def oracle(photos: RLDataset) -> list[np.ndarray]:
+    """What greedy steps lead to if every result can be compared with the original."""
+    task = Task(action_names("tonal"), 12, make_reward(step_penalty=0.0, terminal_bonus=0.0))
+    evaluation = Evaluation(photos, ReferenceScorer(), task)
+    finals_N = evaluation.run(evaluation.juror_policy()).finals_N
+    return [evaluation.result(place, int(state)) for place, state in enumerate(finals_N)]
+
+
 def interval(values_N: np.ndarray, seed: int = 0) -> tuple[float, float, float]:
-    """Mean and the 95 % interval of a bootstrap over photos; the degradations of one photo stay together."""
-    by_photo = values_N.reshape(-1, DEGRADATIONS_EACH).mean(1) if len(values_N) % DEGRADATIONS_EACH == 0 else values_N
+    """Mean and the 95 % interval of a bootstrap over photos; what belongs to one photo stays together.
+
+    Args:
+        values_N: photo after photo, `DEGRADATIONS_EACH` each.
+    """
+    by_photo = values_N.reshape(-1, DEGRADATIONS_EACH).mean(1)
     draws = np.random.default_rng(seed).integers(0, len(by_photo), (2000, len(by_photo)))
     low, high = np.percentile(by_photo[draws].mean(1), (2.5, 97.5))
     return float(values_N.mean()), float(low), float(high)
 
 
-def row(name: str, before: PhotoQuality, after: PhotoQuality) -> dict:
-    """One line of the table."""
-    mean, low, high = interval(after.psnr - before.psnr)
-    bins = {
-        label: float((after.psnr - before.psnr)[rows].mean())
-        for label, least, most in BINS
-        if (rows := (before.psnr >= least) & (before.psnr < most)).any()
-    }
-    numbers = {
-        "psnr": float(after.psnr.mean()),
-        "gain_db": mean,
-        "gain_low": low,
-        "gain_high": high,
-        "gain_by_input": bins,
-    }
-    improved = {"psnr_improved": float((after.psnr > before.psnr).mean())}
-    return {"method": name, **numbers, **improved, "ssim": float(after.ssim.mean()), "flip": float(after.flip.mean())}
+def row(method: str, after: PhotoQuality, good_N: np.ndarray | None = None, **more) -> dict:
+    """A line of `rows.jsonl`.
+
+    Args:
+        good_N: PSNR of undegraded photos to themselves, after the edit.
+    """
+    each = {name: getattr(after, name).round(4).tolist() for name in ("psnr", "ssim", "flip")}
+    return {"method": method, **more, **each, "undegraded": None if good_N is None else good_N.round(2).tolist()}
 
 
-def line(numbers: dict) -> str:
-    """A row of the Markdown table."""
-    by_input = " | ".join(f"{numbers['gain_by_input'].get(label, float('nan')):+.2f}" for label, _, _ in BINS[1:])
+def line(name: str, rows: list[dict], before: dict) -> str:
+    """A row of the Markdown table, of one editor or of several seeds together."""
+    start_N = np.array(before["psnr"])
+    psnr_SN = np.array([row["psnr"] for row in rows])
+    gain_SN = psnr_SN - start_N
+    mean, low, high = interval(gain_SN.mean(0))
+    groups = [(start_N >= least) & (start_N < most) for _, least, most in BINS[1:]]
+    by_input = " | ".join(f"{gain_SN[:, some].mean():+.2f}" if some.any() else "–" for some in groups)
+    ssim, flip = (np.mean([row[name] for row in rows]) for name in ("ssim", "flip"))
+    goods = [row["undegraded"] for row in rows if row["undegraded"]]
+    kept = f"{np.mean(np.array(goods) >= LEFT_ALONE_DB):.2f}" if goods else "–"
     return (
-        f"| {numbers['method']} | {numbers['psnr']:.2f} | {numbers['gain_db']:+.2f} ({numbers['gain_low']:+.2f} to "
-        f"{numbers['gain_high']:+.2f}) | {by_input} | {numbers['psnr_improved']:.2f} | {numbers['ssim']:.3f} | "
-        f"{numbers['flip']:.3f} |"
+        f"| {name} | {psnr_SN.mean():.2f} | {mean:+.2f} ({low:+.2f} to {high:+.2f}) | {by_input} | "
+        f"{(gain_SN > 0).mean():.2f} | {ssim:.3f} | {flip:.3f} | {kept} |"
     )
+
+
+def table(rows: list[dict]) -> str:
+    """All editors, the seeds of a method together."""
+    before = next(row for row in rows if row["method"] == "input")
+    counts = [sum(least <= value < most for value in before["psnr"]) for _, least, most in BINS[1:]]
+    header = [
+        "",
+        "PSNR dB",
+        "gain (95 % interval)",
+        *(f"{label} ({count})" for (label, _, _), count in zip(BINS[1:], counts, strict=True)),
+        *("improved", "SSIM", "FLIP", "undegraded ≥ 35 dB"),
+    ]
+    lines = ["| " + " | ".join(header) + " |", "| --- " + "| ---: " * (len(header) - 1) + "|"]
+    for method in dict.fromkeys(row["method"] for row in rows):
+        some = [row for row in rows if row["method"] == method]
+        name = method if len(some) == 1 else f"{method}, {len(some)} seeds"
+        lines.append(line(name, some, before))
+    return "\n".join(lines)
+
+
+def sheet(given: list, results: list, originals: list) -> Image.Image:
+    """`SHEET` of the photos, evenly spread: degraded, edited, original."""
+    places = np.linspace(0, len(given) - 1, SHEET).astype(int)
+    shots = []
+    for place in places.tolist():
+        was, became = (psnr(photos[place], originals[place]) for photos in (given, results))
+        shots.append(
+            [
+                Shot(given[place], f"degraded {was:.1f} dB"),
+                Shot(results[place], f"edited {became:.1f} dB", None if became == was else became > was),
+                Shot(originals[place], "original"),
+            ]
+        )
+    return contact_sheet(shots, columns=3)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--dataset", type=Path, required=True)
     parser.add_argument("--output", type=Path, default=Path("runs/photographic_benchmark"))
-    parser.add_argument("--agent", type=Path, nargs="*", help="agents to judge in place of training")
+    parser.add_argument("--agent", type=Path, nargs="*", default=[], help="agents to judge in place of training")
     parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--minutes", type=float, default=20.0)
-    parser.add_argument("--regression-minutes", type=float, help="as long as the agents if left out; 0 leaves it out")
+    parser.add_argument("--minutes", type=float, default=20.0, help="of each agent's training")
+    parser.add_argument(
+        "--regression-minutes", type=float, help="CPU minutes of one core; twice --minutes if left out, 0 leaves it out"
+    )
     arguments = parser.parse_args()
     arguments.output.mkdir(parents=True, exist_ok=True)
-    photos = unseen(RLDataset(arguments.dataset, "test"))
+    file = arguments.output / "rows.jsonl"
+    rows = [json.loads(text) for text in file.read_text().splitlines()] if file.exists() else []
+    test = RLDataset(arguments.dataset, "test")
+    photos = unseen(test)
     given = [photos.degraded(place) for place in range(len(photos))]
     originals = [photos.original(place) for place in range(len(photos))]
-    before = measure(given, originals)
-    rows = [row("input", before, before)]
-    editors: dict[str, Editor] = {"auto-levels": auto_levels, "white balance + CLAHE": white_balance_and_clahe}
-    minutes = arguments.minutes if arguments.regression_minutes is None else arguments.regression_minutes
-    if minutes:
-        editors["supervised regression"] = regress(RLDataset(arguments.dataset, "train"), minutes, seed=0)
-    for name, edit in editors.items():
-        rows.append(row(name, before, measure([edit(photo) for photo in given], originals)))
-        print(line(rows[-1]), flush=True)
-    files = arguments.agent or [
-        train(arguments.dataset, arguments.output / f"seed_{seed}", seed, arguments.minutes)
-        for seed in range(arguments.seeds)
-    ]
-    good = []
-    for file in files:
-        agent = DQNAgent.load(file)
-        evaluation = Evaluation(photos, ReferenceScorer(), task_of(agent))
-        finals_N = evaluation.run(agent_policy(agent)).finals_N
-        results = [evaluation.result(place, int(state)) for place, state in enumerate(finals_N)]
-        rows.append(row(f"agent {file.parent.name}", before, measure(results, originals)))
-        print(line(rows[-1]), flush=True)
-        once = Evaluation(RLDataset(arguments.dataset, "test"), ReferenceScorer(), task_of(agent))
-        good.append({"agent": str(file), **leaves_alone(once, agent_policy(agent))})
-        print(f"undegraded: {good[-1]}")
-    places = np.linspace(0, len(photos) - 1, SHEET).astype(int)
-    shots = [
-        [
-            Shot(given[place], f"degraded {before.psnr[place]:.1f} dB"),
-            Shot(results[place], f"edited {measure([results[place]], [originals[place]]).psnr[0]:.1f} dB"),
-            Shot(originals[place], "original"),
-        ]
-        for place in places
-    ]
-    contact_sheet(shots, columns=3).save(arguments.output / "contact_sheet.png")
-    header = "| | PSNR dB | gain (95 % interval) | under 18 | 18–26 | above 26 | improved | SSIM | FLIP |"
-    print("\n".join([header, "| --- " + "| ---: " * 8 + "|", *map(line, rows)]))
-    text = json.dumps(
-        {"photos": len(photos), "rows": rows, "undegraded": good, "threads": cv2.getNumThreads()}, indent=2
-    )
-    (arguments.output / "photographic.json").write_text(text + "\n")
+    good = [test.original(place) for place in range(len(test))]
+
+    def known(method: str, which: int | str = 0) -> bool:
+        return any((row["method"], row["which"]) == (method, which) for row in rows)
+
+    def add(method: str, results: list, good_N: np.ndarray | None, **more) -> None:
+        rows.append(row(method, measure(results, originals), good_N, **{"which": 0, **more}))
+        with open(file, "a", encoding="utf-8") as opened:
+            opened.write(json.dumps(rows[-1]) + "\n")
+        print(line(method, rows[-1:], rows[0]), flush=True)
+
+    def judge(method: str, edit: Editor, **more) -> None:
+        kept_N = np.array([psnr(edit(photo), photo) for photo in good])
+        add(method, [edit(photo) for photo in given], kept_N, **more)
+
+    if not known("input"):
+        add("input", given, None)
+    for name, edit in (("auto-levels", auto_levels), ("white balance + CLAHE", white_balance_and_clahe)):
+        if not known(name):
+            judge(name, edit)
+    if not known("oracle"):
+        add("oracle", oracle(photos), None)
+    agents = [(str(path), path) for path in arguments.agent]
+    for seed in range(0 if arguments.agent else arguments.seeds):
+        agents.append((seed, arguments.output / f"seed_{seed}" / AGENT_FILE))
+    for which, path in agents:
+        if not known("agent", which):
+            if not arguments.agent:
+                train(arguments.dataset, path.parent, which, arguments.minutes)
+            agent = DQNAgent.load(path)
+            judge("agent", edit_with(agent), which=which, training=agent.description.training)
+    minutes = 2 * arguments.minutes if arguments.regression_minutes is None else arguments.regression_minutes
+    for seed in range(arguments.seeds if minutes else 0):
+        if not known("supervised regression", seed):
+            edit = regress(RLDataset(arguments.dataset, "train"), minutes, seed)
+            judge("supervised regression", edit, which=seed, cpu_minutes=minutes)
+    print(table(rows))
+    if agents:
+        edit = edit_with(DQNAgent.load(agents[0][1]))
+        sheet(given, [edit(photo) for photo in given], originals).save(arguments.output / "contact_sheet.png")
 
 
 if __name__ == "__main__":
