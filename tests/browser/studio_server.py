@@ -23,7 +23,7 @@ from rl_aesthetics.evaluate import evaluate
 from rl_aesthetics.filmstrip import FILMSTRIP
 from rl_aesthetics.networks import make_network
 from rl_aesthetics.reference import ReferenceScorer
-from rl_aesthetics.scoring import reduce_image
+from rl_aesthetics.scoring import FunctionScorer, reduce_image
 from rl_aesthetics.studio.app import create_app
 from rl_aesthetics.studio.gate import LOOPBACK_NAMES
 from rl_aesthetics.studio.library import Library
@@ -57,21 +57,24 @@ def make_runs(root):
     for agent, name in ((greedy, "evaluation"), (untrained, "evaluation_untrained")):
         evaluate(agent, dataset, juror, root / name, agent_file=name, oracle=False)
     write_training(root / "train", root / "data")
-    write_photographic(root, juror)
+    write_photographic(root)
     return root
 
 
-def write_photographic(root, juror):
-    """Four photos of wrong exposure and colour, an agent with untrained values, and its evaluation before a judge."""
+def write_photographic(root):
+    """Four photos of wrong exposure and colour, an agent with untrained values, and its evaluation before a judge.
+
+    The agent makes everything darker, which the reference likes of what is too bright, and the judge never.
+    """
     torch.manual_seed(2)
-    described = AgentDescription("tone", action_names("tonal"), (3, 64, 64), 3, ReferenceScorer.fingerprint)
+    described = AgentDescription("tone", action_names("tonal"), (3, 64, 64), 2, ReferenceScorer.fingerprint)
     agent = DQNAgent(replace(described, config={"juror": {"name": "reference"}}))
     (root / "untrained_photographic").mkdir()
     agent.save(root / "untrained_photographic" / AGENT_FILE)
     folder = root / "photos" / "test"
     for name in ("images", "originals"):
         (folder / name).mkdir(parents=True)
-    records, wrong = [], [{"exposure": -1.2}, {"exposure": 1.0}, {"temperature": -1.0}, {"contrast": -0.8, "tint": 0.9}]
+    records, wrong = [], [{"exposure": -1.2}, {"exposure": 1.4}, {"temperature": -1.0}, {"contrast": -0.8, "tint": 0.9}]
     for number, strengths in enumerate(wrong, 1):
         file = PHOTOS[number % 2]
         photo, (sequence, sizes) = cv2.imread(str(file))[:SIDE, :SIDE], sequence_of(strengths)
@@ -86,9 +89,9 @@ def write_photographic(root, juror):
         )
     write_annotations(folder, records, sorted({r.transformation for r in records}), {"juror": agent.description.juror})
     dataset = RLDataset(root / "photos", "test")
-    evaluate(
-        agent, dataset, ReferenceScorer(), root / "evaluation_photographic", oracle=False, jurors={"pocket": juror}
-    )
+    brightness = FunctionScorer(lambda image: image.mean() / 255, 16, "brightness")
+    output = root / "evaluation_photographic"
+    evaluate(agent, dataset, ReferenceScorer(), output, oracle=False, jurors={"brightness": brightness})
 
 
 def write_dataset(root, juror):

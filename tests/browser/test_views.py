@@ -275,17 +275,17 @@ def test_the_evaluation_shows_what_judges_say_and_begins_with_whom_they_find_wor
     page.goto("/evaluation?run=evaluation_photographic")
     assert "What others say" in page.locator("main").inner_text()
     table = page.get_by_role("region", name="What others than").inner_text()
-    assert "judge pocket" in table
+    assert "judge brightness" in table
     assert "PSNR" in table
     assert "greedy with original" in page.get_by_role("region", name="The agent beside").inner_text()
     first = min(traces, key=lambda one: (not one.verdict.fooled, one.verdict.gain))
     assert page.locator(".trace h3").first.inner_text().startswith(f"Photo {first.image_id} ")
-    before, after = first.verdict.judges["pocket"]
-    assert f"pocket {before:.3f} → {after:.3f}" in page.locator(".trace").first.inner_text()
+    before, after = first.verdict.judges["brightness"]
+    assert f"brightness {before:.3f} → {after:.3f}" in page.locator(".trace").first.inner_text()
     page.select_option("#fooled", "1")
     page.get_by_role("button", name="Filter").click()
     page.wait_for_url(re.compile("fooled=1"))
-    assert page.locator(".trace").count() == sum(one.verdict.fooled for one in traces)
+    assert page.locator(".trace").count() == sum(one.verdict.fooled for one in traces) > 0
     assert page.locator(".trace .badge:has-text('own score up')").count() == page.locator(".trace").count()
 
 

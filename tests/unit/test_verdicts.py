@@ -93,7 +93,7 @@ def test_without_judges_nothing_is_said_of_them(tmp_path):
     evaluate(good_agent(), RLDataset.from_arrays([scene()], [("swap_gb",)]), scorer(), tmp_path, oracle=False)
     text, _ = order_on_page(tmp_path)
     assert "What others say" not in text
-    assert "others’ worst first" not in text
+    assert "judges’ worst first" not in text
     assert json.loads((tmp_path / report.TRACES).read_text())["verdict"] is None
 
 
