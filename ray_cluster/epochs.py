@@ -71,7 +71,7 @@ class EpochLoop:
         self._earlier_s, self._started = 0.0, time.monotonic()
         self._began, self._before = 0.0, self._counts()
         self._checkpoint_at: float | None = None
-        self._checkpoint_steps = -1
+        self._checkpointed: tuple[int, ...] | None = None
         self._scores_saved = time.monotonic()
 
     @property
@@ -135,6 +135,11 @@ class EpochLoop:
         training, limit = self.config.rl_training.training, self.config.learner.max_minutes
         done = self.algorithm.episodes_done / (training.num_epochs * len(self.training.dataset))
         return min(1.0, max(done, self.seconds / (60 * limit) if limit else 0.0))
+
+    @property
+    def _place(self) -> tuple[int, int, int]:
+        """How far it is. Where one step ends the episodes of two epochs, the second takes no step of its own."""
+        return self.epoch, self.algorithm.env_steps, self.algorithm.trained
 
     def _counts(self) -> tuple[int, ...]:
         algorithm = self.algorithm
@@ -263,7 +268,7 @@ class EpochLoop:
 
     def _write_checkpoint(self) -> None:
         """Write all that is needed to go on. A storage that is full or away costs this checkpoint, not the run."""
-        if self._checkpoint_steps == self.algorithm.env_steps and not self.waiting:
+        if self._checkpointed == self._place and not self.waiting:
             return
         parts = capture(self.algorithm, self.config.checkpoints.replay_limit_mb)
         best = self.training.best_metrics.get("step")
@@ -290,7 +295,7 @@ class EpochLoop:
                 *(self.algorithm.env_steps, self.training.store.storage, error),
             )
         else:
-            self._checkpoint_steps = self.algorithm.env_steps
+            self._checkpointed = self._place
             self.exporter.checkpoint()
         self._checkpoint_at = self.seconds
 
@@ -304,5 +309,5 @@ class EpochLoop:
             agent = DQNAgent(replace(self.description, training=metrics))
             agent.network.load_state_dict(weights)
             self.waiting.append((wanted, agent, metrics))
-        self._checkpoint_at, self._checkpoint_steps = self.seconds, self.algorithm.env_steps
+        self._checkpoint_at, self._checkpointed = self.seconds, self._place
         self._validate()

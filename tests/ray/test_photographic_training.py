@@ -44,19 +44,20 @@ def configured(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def trained(configured):
-    """(the first training and its report, the one that went on and its report)"""
+    """(the first training and its report, the one that went on and its report, the checkpoint that it went on from)"""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("RAY_AUTH_MODE", "disabled")
         ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False)
         first = Training(configured(2))
         before = first.run()
+        left = first.store.newest()[1]["training"]
         second = Training(configured(12), resume="auto")
-        yield first, before, second, second.run()
+        yield first, before, second, second.run(), left
         ray.shutdown()
 
 
 def test_every_actions_reward_is_learned_and_no_juror_is_started(trained):
-    training, report, _, _ = trained
+    training, report, *_ = trained
     algorithm = training.algorithm
     assert isinstance(algorithm, FullInformationDQN)
     assert training.topology.jurors == 0
@@ -79,11 +80,17 @@ def test_the_rewards_that_were_learned_are_those_that_the_episodes_paid(trained)
 
 
 def test_it_goes_on_from_its_checkpoint(trained):
-    _, before, resumed, after = trained
+    _, before, resumed, after, _ = trained
     assert (before.epochs, after.epochs) == (2, 12)
     assert after.env_steps > before.env_steps
     assert after.history[0] == before.history[0]
     assert resumed.algorithm.episodes_done >= 12 * PHOTOS["train"]
+
+
+def test_the_last_checkpoint_knows_the_last_epoch_though_that_took_no_step_of_its_own(trained):
+    _, before, _, after, left = trained
+    assert (left["epoch"], len(left["history"])) == (2, 2)
+    assert after.history[:2] == before.history
 
 
 def test_the_agent_it_leaves_came_nearest_in_validation_and_edits_photos_without_ray(trained):
