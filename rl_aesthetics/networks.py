@@ -173,15 +173,15 @@ class Tone(HeadPerAction):
     """Convolutions for tone and colour (`rl_aesthetics.tone_trunk`), for the photographic edits.
 
     Args:
-        histograms: of the colours, beside the convolutions.
+        histograms, mirror: of `ToneTrunk`.
         value_scale: what the head's outputs are divided by. Rewards are hundredths where a new network's outputs are
             tenths; where they are of one size, learning is not spent on becoming small.
     """
 
     def __init__(
-        self, actions: Sequence[str], size: int = 64, histograms: bool = False, value_scale: float = 1.0, **head: Any
+        self, actions: Sequence[str], size: int = 64, histograms=False, mirror=False, value_scale=1.0, **head: Any
     ):
-        super().__init__(actions, size, ToneTrunk(histograms=histograms), 128, **head)
+        super().__init__(actions, size, ToneTrunk(histograms=histograms, mirror=mirror), 128, **head)
         self.value_scale = value_scale
 
     def forward(self, observations_BCHW: Tensor) -> Tensor:

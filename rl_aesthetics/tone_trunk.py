@@ -23,10 +23,13 @@ class ToneTrunk(nn.Module):
         widths: channels of the convolutions.
         histograms: 64 more features, one linear layer over the square roots of the joint histogram of the colours (8
             bins a channel) and of each channel's own (32 bins), counted at full resolution.
+        mirror: in evaluation mode, features are means over the image and its mirror image: tone has no left and right,
+            and the errors of the two are not the same ones.
     """
 
-    def __init__(self, widths: Sequence[int] = (32, 64, 96, 128), histograms: bool = False):
+    def __init__(self, widths: Sequence[int] = (32, 64, 96, 128), histograms: bool = False, mirror: bool = False):
         super().__init__()
+        self.mirror = mirror
         self.normalise, self.halve = Normalise(), nn.AvgPool2d(2)
         layers, channels = [], 3
         for k, width in enumerate(widths):
@@ -39,6 +42,14 @@ class ToneTrunk(nn.Module):
         self.to(memory_format=torch.channels_last)
 
     def forward(self, images_BCHW: Tensor) -> Tensor:
+        pooled_BF = self._pooled(images_BCHW)
+        if self.mirror and not self.training:
+            pooled_BF = (pooled_BF + self._pooled(images_BCHW.flip(3))) / 2
+        if self.histograms is not None:
+            pooled_BF = torch.cat([pooled_BF, self.histograms(colour_histograms(images_BCHW))], 1)
+        return pooled_BF
+
+    def _pooled(self, images_BCHW: Tensor) -> Tensor:
         features = self.halve(self.normalise(images_BCHW).contiguous(memory_format=torch.channels_last))
         pooled = [features.mean((2, 3)), features.std((2, 3))]
         for k, layer in enumerate(self.layers):
@@ -46,8 +57,6 @@ class ToneTrunk(nn.Module):
             pooled.append(features.mean((2, 3)))
             if k == 0:
                 pooled.append(features.std((2, 3)))
-        if self.histograms is not None:
-            pooled.append(self.histograms(colour_histograms(images_BCHW)))
         return torch.cat(pooled, 1)
 
 

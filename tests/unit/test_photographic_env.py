@@ -27,6 +27,7 @@ from rl_aesthetics.tonal_degradation import (
     strengths_of,
     tonal_model,
 )
+from rl_aesthetics.tone_trunk import colour_histograms
 from rl_aesthetics.transforms import STOP, TRANSFORMS, action_names, photographic
 from rl_aesthetics.transforms.space import EditSpace
 
@@ -243,3 +244,34 @@ def test_an_edit_beyond_the_limit_on_change_is_never_the_best_of_all_actions():
     np.testing.assert_allclose((free_BA - limited_BA)[too_far_BA], 1, atol=1e-6)
     assert too_far_BA[0, free_BA[0].argmax()]
     assert not too_far_BA[:, TASK.actions.index(STOP)].any()
+
+
+def test_colour_histograms_count_every_pixel_once_in_each_of_the_four():
+    images = torch.zeros(1, 3, 4, 4, dtype=torch.uint8)
+    images[0, :, :2] = torch.tensor([255, 128, 7], dtype=torch.uint8)[:, None, None]
+    shares_F = (colour_histograms(images)[0] / 4).square()
+    joint_F, own_3F = shares_F[:512], shares_F[512:].view(3, 32)
+    torch.testing.assert_close(joint_F[[0, 7 * 64 + 4 * 8]], torch.full((2,), 0.5))
+    torch.testing.assert_close(own_3F[[0, 0, 1], [0, 31, 16]], torch.full((3,), 0.5))
+    torch.testing.assert_close(own_3F[2, 0], torch.tensor(1.0))  # 7 and 0 share the first of 32 bins
+    torch.testing.assert_close(shares_F.sum(), torch.tensor(4.0))
+
+
+def test_with_mirror_the_tone_network_sees_no_left_and_right_and_its_values_are_on_the_given_scale():
+    images = torch.from_numpy(np.stack([scene(64, 64, 0), scene(64, 64, 1)]).transpose(0, 3, 1, 2))
+    network = make_network("tone", TASK.actions, histograms=True, mirror=True).eval()
+    torch.testing.assert_close(network(images), network(images.flip(3)))
+    scaled = make_network("tone", TASK.actions, histograms=True, mirror=True, value_scale=10.0).eval()
+    scaled.load_state_dict(network.state_dict())
+    torch.testing.assert_close(scaled(images) * 10, network(images))
+    plain = make_network("tone", TASK.actions, histograms=True).eval()
+    assert not torch.allclose(plain(images), plain(images.flip(3)))
+
+
+def test_good_variants_are_as_sharp_as_degraded_ones():
+    table = EpisodePhotos(photos((96, 128)), EditSpace(TASK.actions), undegraded_share=0.5)
+    numbers = [n for n in range(len(table), 60) if table.strengths(n)]
+    never = EpisodePhotos(photos((96, 128)), EditSpace(TASK.actions), undegraded_share=1.0)
+    assert numbers
+    for number in numbers:  # of one number the part is the same, whether it is degraded or not
+        np.testing.assert_array_equal(table.pair(number)[1], never.pair(number)[0])
