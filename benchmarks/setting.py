@@ -18,8 +18,9 @@ import ray
 
 from juror_service.jurors import load_juror
 from rl_aesthetics.dataset import RLDataset
-from rl_aesthetics.env import EpisodeSampler, ImageEditVectorEnv, Task
+from rl_aesthetics.env import ImageEditVectorEnv, Task
 from rl_aesthetics.episodes import Policy
+from rl_aesthetics.samplers import EpisodeSampler
 from rl_aesthetics.transforms import REVERSIBLE
 
 RESULTS = Path(__file__).parent / "results"

@@ -11,8 +11,9 @@ from ray.rllib.core.columns import Columns
 from ray.rllib.env.single_agent_env_runner import SingleAgentEnvRunner
 
 from ray_cluster.replay import TRANSITION
-from rl_aesthetics.env import EpisodeSampler, ImageEditVectorEnv
-from rl_aesthetics.episode_photos import EpisodePhotos, VariantSampler
+from rl_aesthetics.env import ImageEditVectorEnv
+from rl_aesthetics.episode_photos import EpisodePhotos
+from rl_aesthetics.samplers import EpisodeSampler, VariantSampler
 from rl_aesthetics.saved_scores import SavedScores
 from rl_aesthetics.score_cache import ScoreCache
 from rl_aesthetics.transforms.space import EditSpace

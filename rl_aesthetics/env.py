@@ -20,13 +20,14 @@ from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
 
 from rl_aesthetics.dataset import RLDataset
-from rl_aesthetics.episode_photos import EpisodePhotos, VariantSampler
+from rl_aesthetics.episode_photos import EpisodePhotos
 from rl_aesthetics.errors import ScoringError
 from rl_aesthetics.reference import needs_reference
 from rl_aesthetics.rewards import Reward, ScoreDifference
+from rl_aesthetics.samplers import EpisodeSampler, PhotoOrder, VariantSampler
 from rl_aesthetics.score_cache import ScoreCache
 from rl_aesthetics.scoring import Scorer, reduce_image
-from rl_aesthetics.transforms import REVERSIBLE, STOP, TRANSFORMS, algebra, photographic
+from rl_aesthetics.transforms import REVERSIBLE, STOP, TRANSFORMS, photographic
 from rl_aesthetics.transforms.space import EditSpace, View
 
 
@@ -138,55 +139,6 @@ class ImageEditEnv(gym.Env):
         return {"score": self.score, "original_score": self.original_score, "edits": tuple(self.edits)}
 
 
-class EpisodeSampler:
-    """Which photo comes next, and how it is degraded: every photo of a shard once, shuffled, then all again.
-
-    Args:
-        starts: the recorded degradations, edit states `(N,)`.
-        fresh: draw a new degradation of the recorded one's depth for each episode.
-        shard: (k, n) leaves photos k, k + n, k + 2n, … to this sampler, so that n samplers share a pass over all.
-        review: share of episodes below `depth`, where that is set.
-        variants: how many crops of each photo there are besides (`rl_aesthetics.crops`).
-
-    Attributes:
-        depth: if not None, a new degradation of this depth is drawn for each episode, whatever was recorded.
-    """
-
-    def __init__(
-        self,
-        starts: np.ndarray,
-        fresh: bool = False,
-        shard: tuple[int, int] = (0, 1),
-        review: float = 0.0,
-        variants: int = 0,
-    ):
-        self.starts, self.fresh, self.review, self.variants = np.asarray(starts), fresh, review, variants
-        self.depth: int | None = None
-        self.photos = np.arange(len(self.starts))[shard[0] :: shard[1]]
-        if not len(self.photos):
-            self.photos = np.arange(len(self.starts))  # fewer photos than samplers: share them
-        self.seed(None)
-
-    def seed(self, seed: int | None) -> None:
-        self.random = np.random.default_rng(seed)
-        self.pending: list[int] = []
-
-    def __call__(self) -> tuple[int, int]:
-        """(photo, edit state) of the next episode."""
-        if not self.pending:
-            self.pending = self.random.permutation(self.photos).tolist()
-        photo = self.pending.pop()
-        start = int(self.starts[photo])
-        if self.fresh or self.depth is not None:
-            depth = algebra.DEPTH[start] if self.depth is None else self.depth
-            if self.depth is not None and depth > 1 and self.random.random() < self.review:
-                depth = self.random.integers(1, depth)
-            start = int(self.random.choice(np.flatnonzero(depth == algebra.DEPTH)))
-        if self.variants:
-            photo += len(self.starts) * int(self.random.integers(self.variants + 1))
-        return photo, start
-
-
 class PhotoScores:
     """Scores of (photo, edit state), each asked for once."""
 
@@ -243,7 +195,7 @@ class ImageEditVectorEnv(VectorEnv):
         scorer: Scorer,
         task: Task | None = None,
         num_envs: int = 8,
-        sampler: EpisodeSampler | None = None,
+        sampler: PhotoOrder | None = None,
         cache: ScoreCache | None = None,
         photos: EpisodePhotos | None = None,
     ):

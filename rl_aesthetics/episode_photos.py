@@ -160,31 +160,3 @@ class Reductions:
                 image_HWC = np.ascontiguousarray(planes.transpose(1, 2, 0))
                 reductions[k] = reduce_image(image_HWC, size).transpose(2, 0, 1)
         return reductions
-
-
-class VariantSampler:
-    """Which photo comes next: every photo of a shard once in a new variant, shuffled, then all again.
-
-    Args:
-        fresh: draw variants; else the recorded degradations, as they are.
-        shard: (k, n) leaves photos k, k + n, k + 2n, … to this sampler.
-    """
-
-    def __init__(self, photos: EpisodePhotos, fresh: bool, shard: tuple[int, int] = (0, 1)):
-        self.count, self.fresh, self.depth = len(photos), fresh, None
-        self.photos = np.arange(self.count)[shard[0] :: shard[1]]
-        if not len(self.photos):
-            self.photos = np.arange(self.count)
-        self.seed(None)
-
-    def seed(self, seed: int | None) -> None:
-        self.random = np.random.default_rng(seed)
-        self.pending: list[int] = []
-
-    def __call__(self) -> tuple[int, int]:
-        """(number, edit state) of the next episode."""
-        if not self.pending:
-            self.pending = self.random.permutation(self.photos).tolist()
-        photo = int(self.pending.pop())
-        variants = (2**32 - 1) // self.count  # numbers travel as 32 bits
-        return photo + self.count * int(self.random.integers(1, variants)) if self.fresh else photo, 0

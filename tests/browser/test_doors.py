@@ -198,10 +198,10 @@ def test_an_unknown_agent_juror_and_edit_are_a_users_mistake(client):
     assert "no edit" in answer.text
 
 
-def test_ten_at_once_get_answers_and_the_eleventh_is_told_that_it_is_busy(runs):
-    gate = threading.Event()
+def behind(gate):
+    """Scorers that answer once the gate is open."""
 
-    def slow(name, agent):
+    def load(name, agent):
         scorer = load_scorer(name, agent)
 
         def score(image):
@@ -210,7 +210,12 @@ def test_ten_at_once_get_answers_and_the_eleventh_is_told_that_it_is_busy(runs):
 
         return FunctionScorer(score, scorer.size, scorer.fingerprint)
 
-    with running(runs, load=slow) as (url, site):
+    return load
+
+
+def test_ten_at_once_get_answers_and_the_eleventh_is_told_that_it_is_busy(runs):
+    gate = threading.Event()
+    with running(runs, load=behind(gate)) as (url, site):
         visitors = [visitor(url) for _ in range(11)]
         with ThreadPoolExecutor(10) as pool:
             answers = list(pool.map(send, visitors[:10]))
@@ -233,17 +238,7 @@ def test_ten_at_once_get_answers_and_the_eleventh_is_told_that_it_is_busy(runs):
 
 def test_work_that_was_cancelled_ends(runs):
     gate = threading.Event()
-
-    def slow(name, agent):
-        scorer = load_scorer(name, agent)
-
-        def score(image):
-            assert gate.wait(120)
-            return float(scorer.score([image])[0])
-
-        return FunctionScorer(score, scorer.size, scorer.fingerprint)
-
-    with running(runs, load=slow) as (url, _), closing(visitor(url)) as client:
+    with running(runs, load=behind(gate)) as (url, _), closing(visitor(url)) as client:
         sent = send(client)
         assert "Cancel" in sent.text
         client.post(f"{sent.url.path}/cancel", data={"form_token": form_token(client)})

@@ -3,8 +3,8 @@ import pytest
 
 from rl_aesthetics.crops import Crops, cut, cut_squares
 from rl_aesthetics.dataset import RLDataset
-from rl_aesthetics.env import EpisodeSampler
 from rl_aesthetics.episode_photos import EpisodePhotos
+from rl_aesthetics.samplers import EpisodeSampler
 from rl_aesthetics.transforms import REVERSIBLE, algebra
 from rl_aesthetics.transforms.space import EditSpace
 

@@ -6,9 +6,10 @@ from scenes import dataset, scorer
 
 from rl_aesthetics.config import load_config
 from rl_aesthetics.curriculum import Curriculum, DepthRule
-from rl_aesthetics.env import EpisodeSampler, Task
+from rl_aesthetics.env import Task
 from rl_aesthetics.episodes import Evaluation
 from rl_aesthetics.errors import UserError
+from rl_aesthetics.samplers import EpisodeSampler
 from rl_aesthetics.transforms import algebra
 
 STARTS = dataset([("swap_gb",)] * 6).start_states()

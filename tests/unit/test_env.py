@@ -12,8 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scenes import CountingScorer, dataset, naturalness, scorer
 
-from rl_aesthetics.env import EpisodeSampler, ImageEditEnv, ImageEditVectorEnv, Task
+from rl_aesthetics.env import ImageEditEnv, ImageEditVectorEnv, Task
 from rl_aesthetics.rewards import REWARDS, ScoreDifference, make_reward
+from rl_aesthetics.samplers import EpisodeSampler
 from rl_aesthetics.transforms import REVERSIBLE, STOP, action_names, algebra
 
 TASK = Task()

@@ -10,7 +10,7 @@ from scenes import scene, scorer
 from rl_aesthetics.action_rewards import ActionRewards
 from rl_aesthetics.dataset import RLDataset
 from rl_aesthetics.env import ImageEditEnv, ImageEditVectorEnv, Task
-from rl_aesthetics.episode_photos import EpisodePhotos, VariantSampler
+from rl_aesthetics.episode_photos import EpisodePhotos
 from rl_aesthetics.episodes import Evaluation
 from rl_aesthetics.errors import ScoringError, UserError
 from rl_aesthetics.judges import judge, leaves_alone, summarise
@@ -18,6 +18,7 @@ from rl_aesthetics.networks import make_network
 from rl_aesthetics.photo_quality import IDENTICAL_DB, measure
 from rl_aesthetics.reference import MixedScorer, ReferenceScorer
 from rl_aesthetics.rewards import make_reward
+from rl_aesthetics.samplers import VariantSampler
 from rl_aesthetics.scoring import reduce_image
 from rl_aesthetics.tonal_degradation import (
     DIFFICULTIES,
