@@ -46,14 +46,15 @@ def ray_session(
     for name, level in _CHATTY.items():
         logging.getLogger(name).setLevel(level)
     ours = not ray.is_initialized()
-    if ours and (address := address or os.environ.get("RAY_ADDRESS")):
-        _join(address, metadata)
-    elif ours:
+    if ours:
         # RLlib hands its configuration to the runners through the object store, and Ray's core then warns on standard
         # error, as an error, that they could not be restarted if it were lost; it lives as long as this process.
         os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
         with _left_out(b"Set ray log level from environment variable"):
-            _start(num_cpus or max(2, os.cpu_count() or 1), dashboard, metadata)
+            if address := address or os.environ.get("RAY_ADDRESS"):
+                _join(address, metadata)
+            else:
+                _start(num_cpus or max(2, os.cpu_count() or 1), dashboard, metadata)
     try:
         yield
     finally:

@@ -200,7 +200,7 @@ def test_a_driver_killed_with_sigkill_is_resumed(dataset, tmp_path, monkeypatch)
     driver.wait()
     monkeypatch.delenv("RAY_gcs_rpc_server_reconnect_timeout_s")
     steps = store.newest()[1]["counters"]["counts"]["env_steps"]
-    _, alive = psutil.wait_procs(family, timeout=180)
+    _, alive = psutil.wait_procs(family, timeout=400)  # Ray's dashboard agent takes minutes on a busy machine
     assert not alive, [process.cmdline()[:2] for process in alive]
     config = load_config(None, command[command.index("train") + 1 :])
     config.learner.max_minutes = store.newest()[1]["training"]["seconds"] / 60 + 0.2
