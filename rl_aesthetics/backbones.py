@@ -6,7 +6,6 @@ are not used (they want torchvision): observations are uint8 tensors already, an
 
 from __future__ import annotations
 
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from rl_aesthetics.errors import UserError
+from rl_aesthetics.quiet_transformers import quiet_transformers
 
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 """Of pixels in [0, 1]. EfficientNet's processor divides by the root of the latter, twice: the same."""
@@ -164,7 +164,7 @@ def _read(name: str, pretrained: str) -> nn.Module:
 
     pretrained, config = str(pretrained), _config(name, str(pretrained))
     try:
-        with _quiet():
+        with quiet_transformers():
             model, report = _model_class(name).from_pretrained(
                 pretrained, config=config, dtype=torch.float32, output_loading_info=True
             )
@@ -182,19 +182,3 @@ def _unavailable(name: str, pretrained: str, error: Exception) -> UserError:
         f"no pretrained weights for network {name!r} in {pretrained} ({reason}); give a folder with config.json and "
         f"model.safetensors, or a name on the hub such as {BACKBONES[name].example}"
     )
-
-
-@contextmanager
-def _quiet():
-    """Keep transformers from listing the classifier's tensors, which are in the same file and not wanted."""
-    from transformers.utils import logging
-
-    verbosity, had_bar = logging.get_verbosity(), logging.is_progress_bar_enabled()
-    logging.set_verbosity_error()
-    logging.disable_progress_bar()
-    try:
-        yield
-    finally:
-        logging.set_verbosity(verbosity)
-        if had_bar:
-            logging.enable_progress_bar()

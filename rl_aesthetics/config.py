@@ -20,6 +20,7 @@ from rl_aesthetics.errors import UserError
 from rl_aesthetics.exploration import Exploration
 from rl_aesthetics.section import Fraction, Positive, Section
 from rl_aesthetics.transforms.transform import closest
+from rl_aesthetics.yaml_file import read_mapping
 
 
 class DatasetGeneration(Section):
@@ -340,18 +341,7 @@ def load_config(file: Path | str | None = None, overrides: Iterable[str] = ()) -
     Raises:
         UserError: a missing or broken file, an unknown key, a value out of its range.
     """
-    tree: dict[str, Any] = {}
-    if file is not None:
-        path = Path(file)
-        try:
-            loaded = yaml.safe_load(path.read_text())
-        except OSError as error:
-            raise UserError(f"cannot read the config {path}: {error.strerror}") from None
-        except (yaml.YAMLError, UnicodeDecodeError) as error:
-            raise UserError(f"{path} is not YAML: {' '.join(str(error).split())}") from None
-        if not isinstance(loaded, dict | None):
-            raise UserError(f"{path} must hold a mapping of settings, not a {type(loaded).__name__}")
-        tree = loaded or {}
+    tree = {} if file is None else read_mapping(Path(file), "config")
     for override in overrides:
         key, separator, value = override.partition("=")
         if not separator or not key:

@@ -23,6 +23,7 @@ from rl_aesthetics.config import Config, load_config, settings
 from rl_aesthetics.errors import UserError
 from rl_aesthetics.section import Positive
 from rl_aesthetics.transforms.transform import closest
+from rl_aesthetics.yaml_file import read_mapping
 
 METRICS = (
     *("val_success_rate", "val_exact", "val_recovered", "val_avg_reward", "val_avg_improvement", "val_avg_steps"),
@@ -161,14 +162,7 @@ def load_plan(file: Path | str, overrides: tuple[str, ...] = ()) -> SweepPlan:
         UserError: a missing or broken file, an unknown setting, values that no training can have.
     """
     path = Path(file)
-    try:
-        tree = yaml.safe_load(path.read_text())
-    except OSError as error:
-        raise UserError(f"cannot read the sweep {path}: {error.strerror}") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise UserError(f"{path} is not YAML: {' '.join(str(error).split())}") from None
-    if not isinstance(tree, dict):
-        raise UserError(f"{path} must hold a mapping with at least `space`")
+    tree = read_mapping(path, "sweep")
     try:
         plan = SweepPlan.model_validate(tree)
     except ValidationError as error:

@@ -8,14 +8,13 @@ folder of the user's, so that code is tested without a network. PyTorch and tran
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rl_aesthetics.errors import UserError
+from rl_aesthetics.quiet_transformers import quiet_transformers
 
 if TYPE_CHECKING:
     from torch import nn
@@ -183,7 +182,7 @@ def _read_encoder(release: Release, encoder_class: Any, folder: Path) -> nn.Modu
     from safetensors import SafetensorError
 
     try:
-        with _quiet():
+        with quiet_transformers():
             encoder, report = encoder_class.from_pretrained(
                 folder, dtype=torch.float32, use_safetensors=True, local_files_only=True, output_loading_info=True
             )
@@ -193,23 +192,6 @@ def _read_encoder(release: Release, encoder_class: Any, folder: Path) -> nn.Modu
     if lacking := sorted(report["missing_keys"]):
         raise UserError(f"the weights in {folder} lack {len(lacking)} tensors of the encoder, the first {lacking[0]}")
     return encoder.eval()
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Keep transformers from listing the text encoder's tensors, which are in the same files and not wanted."""
-    from transformers.utils import logging
-
-    verbosity = logging.get_verbosity()
-    had_bar = logging.is_progress_bar_enabled()
-    logging.set_verbosity_error()
-    logging.disable_progress_bar()
-    try:
-        yield
-    finally:
-        logging.set_verbosity(verbosity)
-        if had_bar:
-            logging.enable_progress_bar()
 
 
 def _first_line(error: Exception) -> str:

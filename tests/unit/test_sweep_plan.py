@@ -96,7 +96,7 @@ def test_a_mistake_is_told_in_one_line(tmp_path, changes, message):
 
 
 @pytest.mark.parametrize(
-    ("content", "message"), [("a: [", "is not YAML"), ("- 1", "must hold a mapping"), ("", "must hold a mapping")]
+    ("content", "message"), [("a: [", "is not YAML"), ("- 1", "must hold a mapping"), ("", "space: Field required")]
 )
 def test_a_broken_file_is_told(tmp_path, content, message):
     (tmp_path / "sweep.yaml").write_text(content)
