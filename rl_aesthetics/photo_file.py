@@ -147,7 +147,11 @@ def encode_photo(pixels_HWC: np.ndarray, suffix: str, exif: bytes = b"", icc_pro
 
 
 def _deep_png(pixels_HWC: np.ndarray, exif: bytes, icc_profile: bytes | None) -> bytes:
-    encoded, data = cv2.imencode(".png", pixels_HWC, (cv2.IMWRITE_PNG_COMPRESSION, 1))
+    # The lower byte of 16 bits is noise, in which zlib searches for repetitions in vain: without it 24 megapixels take
+    # 1.8 in place of 5.5 s of CPU and as much space, within 5 %.
+    quick = (cv2.IMWRITE_PNG_COMPRESSION, 1, cv2.IMWRITE_PNG_FILTER, cv2.IMWRITE_PNG_FILTER_SUB)
+    quick += (cv2.IMWRITE_PNG_STRATEGY, cv2.IMWRITE_PNG_STRATEGY_RLE)
+    encoded, data = cv2.imencode(".png", pixels_HWC, quick)
     if not encoded:
         raise RuntimeError("OpenCV could not encode a 16-bit PNG")
     png, chunks = data.tobytes(), b""
