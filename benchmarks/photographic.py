@@ -98,9 +98,7 @@ def regress(dataset: RLDataset, minutes: float, seed: int) -> Editor:
     torch.set_num_threads(1)
     photos = EpisodePhotos(dataset, EditSpace(action_names("tonal")), undegraded_share=0.08)
     network, generator = Regression().train(), np.random.default_rng(seed)
-    average = torch.optim.swa_utils.AveragedModel(
-        network, multi_avg_fn=torch.optim.swa_utils.get_ema_multi_avg_fn(0.999), use_buffers=True
-    )
+    average = torch.optim.swa_utils.AveragedModel(network, avg_fn=_average, use_buffers=True)
     optimizer = torch.optim.AdamW(network.parameters(), 2e-3, weight_decay=0.05, fused=True)
     started, limit = time.process_time(), 60 * minutes
     while (elapsed := time.process_time() - started) < limit:
@@ -133,6 +131,13 @@ def auto_levels(photo_HWC: np.ndarray) -> np.ndarray:
 def white_balance_and_clahe(photo_HWC: np.ndarray) -> np.ndarray:
     """Gray-world white balance, then CLAHE (clip limit 2, 8×8)."""
     return TRANSFORMS["clahe"](TRANSFORMS["gray_world"](photo_HWC))
+
+
+def _average(mean: torch.Tensor, now: torch.Tensor, count: torch.Tensor) -> torch.Tensor:
+    """Exponential, with a decay that grows to 0.999, so that the first weights are soon forgotten."""
+    if not mean.is_floating_point():  # batch norm counts its batches
+        return now
+    return torch.lerp(mean, now, 1 - min(0.999, (1 + int(count)) / (10 + int(count))))
 
 
 def edit_with(agent: DQNAgent) -> Editor:
