@@ -36,6 +36,7 @@ SKIMAGE = Path(skimage.__file__).parent / "data"
 PHOTOS = [SKIMAGE / name for name in ("astronaut.png", "chelsea.png")]
 ACTIONS = (*REVERSIBLE, STOP)
 SIDE = 192
+LARGE = 300
 EDITS = [(name,) for name in REVERSIBLE] + [("swap_gb", "invert_r"), ("shift_left_b", "shift_down_all")]
 
 
@@ -44,7 +45,7 @@ def make_runs(root):
 
     `data` (train, val, test), `train` (agent, metrics, filmstrip), `untrained` (agent), `evaluation` and
     `evaluation_untrained`; of photographic edits `photos` (test), `untrained_photographic` (agent) and
-    `evaluation_photographic`, which a judge has seen.
+    `evaluation_photographic`, which a judge has seen; and `large`, a dataset of several pages.
     """
     juror = load_juror(threads=1)
     write_dataset(root / "data", juror)
@@ -58,7 +59,21 @@ def make_runs(root):
         evaluate(agent, dataset, juror, root / name, agent_file=name, oracle=False)
     write_training(root / "train", root / "data")
     write_photographic(root)
+    write_large(root / "large")
     return root
+
+
+def write_large(root):
+    """300 photos that are hard links to one: three pages of the grid."""
+    (root / "train" / "images").mkdir(parents=True)
+    one = root / "photo.png"
+    cv2.imwrite(str(one), cv2.imread(str(PHOTOS[1]))[:64, :64])
+    records = []
+    for number in range(1, LARGE + 1):
+        name = f"images/{number:06d}.png"
+        (root / "train" / name).hardlink_to(one)
+        records.append(Record(number, name, None, "swap_gb", ("swap_gb",), number / 1000, 0.9, "cat.png", 64, 64))
+    write_annotations(root / "train", records, ["swap_gb"], {"juror": "made up"})
 
 
 def write_photographic(root):

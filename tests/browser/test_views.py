@@ -3,11 +3,12 @@
 import io
 import json
 import re
+import time
 
 import numpy as np
 import pytest
 from PIL import Image
-from studio_server import PHOTOS, undone
+from studio_server import LARGE, PHOTOS, undone
 
 from rl_aesthetics.transforms import TRANSFORMS, action_names
 from rl_aesthetics.transforms.space import EditSpace
@@ -249,6 +250,40 @@ def test_the_dataset_is_filtered_sorted_and_scrolled(page):
     assert "scikit-image/chelsea.png" in page.locator("table").inner_text()
 
 
+def test_the_grid_goes_on_page_by_page_to_the_last_photo(page):
+    page.goto("/dataset?name=large&sort=score_down")
+    assert page.locator("[role=status]").inner_text().startswith(f"{LARGE} photos")
+    photos = page.locator(".grid li")
+    assert photos.count() in (120, 240)  # the second page comes ahead of the scrolling
+    for _ in range(60):
+        photos.last.scroll_into_view_if_needed()
+        if photos.count() == LARGE:
+            break
+        page.wait_for_timeout(200)
+    assert photos.count() == LARGE
+    assert page.locator(".pages").count() == 0
+    scores = [float(text.split()[0]) for text in page.locator(".grid a > span").all_text_contents()]
+    assert scores == sorted(scores, reverse=True)
+    assert len(set(scores)) == LARGE
+    photos.last.scroll_into_view_if_needed()
+    until = time.monotonic() + 60
+    while not photos.last.locator("img").evaluate("image => image.naturalWidth"):
+        assert time.monotonic() < until
+        page.wait_for_timeout(100)
+
+
+def test_the_grid_has_pages_without_script(browser, studio):
+    context = browser.new_context(base_url=studio, java_script_enabled=False)
+    tab = context.new_page()
+    tab.goto("/dataset?name=large")
+    tab.get_by_role("link", name="More photos").click()
+    tab.wait_for_url(re.compile("page=2"))
+    assert tab.locator(".grid li").count() == 120
+    tab.get_by_role("link", name="Earlier photos").click()
+    tab.wait_for_url(re.compile("page=1"))
+    context.close()
+
+
 def test_the_evaluation_is_filtered_sorted_and_charted(page, runs):
     traces = undone(runs)
     page.goto("/evaluation?run=evaluation")
@@ -304,6 +339,7 @@ def test_two_agents_side_by_side_where_they_differ(page, runs):
 
 
 def test_the_training_shows_curves_and_follows_it(page, runs):
+    (runs / "train" / "metrics.jsonl").touch()  # a training that is on
     page.goto("/training?run=train")
     assert "Epoch 5" in page.locator("[role=status]").inner_text()
     assert page.locator(".charts .chart").count() == 6

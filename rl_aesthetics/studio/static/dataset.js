@@ -7,8 +7,8 @@ const watch = () => {
   const near = new IntersectionObserver(async ([entry]) => {
     if (!entry.isIntersecting) return;
     near.disconnect();
-    const answer = await fetch(`/dataset/part?${next.dataset.next}`);
-    if (!answer.ok) return;
+    const answer = await fetch(`/dataset/part?${next.dataset.next}`).catch(() => null);
+    if (!answer || !answer.ok) return; // the link stays
     const focused = next.contains(document.activeElement);
     next.insertAdjacentHTML("afterend", await answer.text());
     const added = next.nextElementSibling;
