@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import ray
 import tifffile
+from mlflow import MlflowClient
 from PIL import Image
 
 pytestmark = [pytest.mark.ray, pytest.mark.slow]
@@ -67,6 +68,35 @@ def test_from_photos_to_edited_photos(run, folder):
         rows = list(csv.DictReader(file))
     assert len(rows) == summary["episodes"]
     assert {"psnr_after", "flip_after", "pocket_after", "fooled"} <= set(rows[0])
+    page = (report / "report.html").read_text()
+    assert page.index(f'data-photo="{rows[0]["image_id"]}"') < page.index(f'data-photo="{rows[-1]["image_id"]}"')
+    assert "judge pocket" in page
+    assert "greedy with original" in out
+
+    assert "added to the training's run in MLflow" in out
+    client = MlflowClient(f"sqlite:///{folder}/mlflow.db")
+    (run_id,) = (
+        found.info.run_id for e in client.search_experiments() for found in client.search_runs([e.experiment_id])
+    )
+    curves = {f"pictures/curve_{name}.svg" for name in ("epsilon", "loss", "reward", "speed", "steps", "success")}
+    strips = {"pictures/filmstrip.png", "pictures/filmstrip.gif"}
+    assert artifacts(client, run_id, "pictures") == curves | strips
+    evaluation = artifacts(client, run_id, "evaluation/test")
+    assert {path.rpartition("/")[2] for path in evaluation if path.startswith("evaluation/test/pictures/")} == {
+        *("calibration.svg", "confusion.svg", "scores.svg", "success_by_edit.svg", "contact_sheet.jpg", "episodes.gif")
+    }
+    assert {f"evaluation/test/{name}" for name in ("report.html", "judges.csv", "episodes.jsonl")} < evaluation
+    for path in ("evaluation/test/pictures/episodes.gif", "pictures/filmstrip.gif"):
+        with Image.open(client.download_artifacts(run_id, path, folder)) as animation:
+            assert (animation.format, animation.n_frames > 1) == ("GIF", True)
+
+
+def artifacts(client, run_id, path):
+    """Paths of all files at and below a folder among a run's artifacts."""
+    below = client.list_artifacts(run_id, path)
+    return {file.path for file in below if not file.is_dir}.union(
+        *(artifacts(client, run_id, file.path) for file in below if file.is_dir)
+    )
 
 
 def test_enhance_edits_a_folder_and_a_recipe_repeats_it(run, folder):
