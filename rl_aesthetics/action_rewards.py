@@ -20,8 +20,8 @@ class ActionRewards:
 
     The terminal bonus is left out: it is for the original's score, which quarter steps hardly ever meet.
 
-    STOP is worth 0. The environment charges it for its step as it does edits, but where no future counts, a price of all
-    actions alike would change nothing. So the price of a step is here what an edit must promise.
+    STOP is worth 0. The environment charges it for its step as it does edits, but where no future counts, a price of
+    all actions alike would change nothing. So the price of a step is here what an edit must promise.
 
     Raises:
         UserError: the edits are not photographic, or STOP is not among them.
