@@ -215,7 +215,10 @@ def test_reductions_are_rendered_as_photos_of_their_size_are(steps, mirrored, ba
     full = photographic.render(image, state)[..., ::-1].transpose(2, 0, 1)
     batch = np.stack([image[..., ::-1].transpose(2, 0, 1)] * 2)
     rendered = photographic.render_reductions(batch, np.array([state, 0]))
-    np.testing.assert_array_equal(rendered[0], full)
+    # What lies half way between two values is rounded by the last bit of a float, which depends on the memory layout.
+    difference = np.abs(rendered[0].astype(int) - full)
+    assert difference.max() <= 1
+    assert (difference > 0).mean() < 0.002
     np.testing.assert_array_equal(rendered[1], batch[1])
 
 
