@@ -40,8 +40,10 @@ def _number(value: float) -> str:
 
 def _svg(label: str, body: Sequence[str], width: float = WIDTH, height: float = HEIGHT, kind: str = "") -> Markup:
     text = escape(label)
+    # Others are as wide as their column; a matrix of few edits would be blown up.
+    size = f' width="{1.15 * width:.0f}"' if "few" in kind else ""
     return Markup(
-        f'<svg class="chart {kind}" viewBox="0 0 {width:g} {height:g}" role="img" aria-label="{text}">'
+        f'<svg class="chart {kind}"{size} viewBox="0 0 {width:g} {height:g}" role="img" aria-label="{text}">'
         f"{''.join(body)}</svg>"
     )
 
@@ -219,7 +221,7 @@ def matrix(
                 dark = " on-dark" if shade >= 5 else ""
                 body.append(_text(x + cell / 2, y + cell / 2 + 4, str(count), f"count{dark}", "middle"))
     label = f"{y_title} against {x_title}: {hits} of {int(counts.sum())} undone by the edit that takes it back"
-    return _svg(label, body, width, height, "matrix")
+    return _svg(label, body, width, height, "matrix few" if len(columns) < 10 else "matrix")
 
 
 def standalone(chart: Markup) -> str:
