@@ -193,6 +193,7 @@ def test_a_submitted_training_is_stopped_and_goes_on_in_the_same_mlflow_run(head
     rows = [json.loads(line) for line in (output / "metrics.jsonl").read_text().splitlines()]
     assert rows[: len(done)] == done
     assert [row["epoch"] for row in rows] == list(range(1, len(done) + 21))
+    # MLflow keeps one of several equal values of one step and millisecond: epochs that took no step of their own.
     steps = [metric.step for metric in client.get_metric_history(run.info.run_id, "epsilon")]
-    assert sorted(steps) == [row["step"] for row in rows]
+    assert set(steps) == {row["step"] for row in rows}
     assert not [text for text in (listed, logs, json.dumps(again.to_dictionary())) if TOKEN in text]
