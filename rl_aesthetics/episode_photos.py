@@ -79,7 +79,8 @@ class EpisodePhotos:
             return self.dataset.original(index)
         if variant == 0:
             return self.dataset.degraded(index)
-        return degrade_tone(self.original(number), self.strengths(number))
+        box, strengths = self._variant(number)
+        return degrade_tone(cut(self.dataset.original(index), box), strengths)
 
     def original(self, number: int) -> np.ndarray:
         """What it should become, uint8 `(H, W, 3)` BGR."""
@@ -87,7 +88,7 @@ class EpisodePhotos:
         photo_HWC = self.dataset.original(index)
         if variant == 0:
             return photo_HWC
-        return cut(photo_HWC, self._box(number))
+        return cut(photo_HWC, self._variant(number)[0])
 
     def pair(self, number: int) -> tuple[np.ndarray, np.ndarray]:
         """(as given, original) of a variant, uint8 RGB `(3, S, S)` each, at the observation's size."""
@@ -95,7 +96,8 @@ class EpisodePhotos:
             self._recent.move_to_end(number)
             return self._recent[number]
         photo_3LL = self.dataset.thumbnails(2 * self.size)[number % len(self.dataset)]
-        box, strengths = replace(self._box(number), photos_B=np.zeros(1, int)), self.strengths(number)
+        box, strengths = self._variant(number)
+        box = replace(box, photos_B=np.zeros(1, int))
         # The larger square is degraded and then reduced, as a photo is: clipping comes before averaging. Good ones take
         # the same way, or else their sharpness would tell them.
         side = self.size if self.crops is not None else 2 * self.size
@@ -114,11 +116,11 @@ class EpisodePhotos:
 
     def strengths(self, number: int) -> dict[str, float]:
         """How a variant was degraded; empty for good photos, and where edits act on the original."""
-        return {} if self.crops is not None else self._drawn(number)[1]
+        return self._variant(number)[1]
 
-    def _box(self, number: int) -> Boxes:
-        """Which part of its photo a variant is."""
-        return self.crops(np.array([number])) if self.crops is not None else self._drawn(number)[0]
+    def _variant(self, number: int) -> tuple[Boxes, dict[str, float]]:
+        """Which part of its photo a variant is, and how that was degraded."""
+        return (self.crops(np.array([number])), {}) if self.crops is not None else self._drawn(number)
 
     def _drawn(self, number: int) -> tuple[Boxes, dict[str, float]]:
         """The part of a photo, of its shape, and how it was degraded, drawn from the variant's number."""

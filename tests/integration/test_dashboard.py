@@ -4,7 +4,6 @@ import json
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -13,6 +12,7 @@ import urllib.request
 from pathlib import Path
 
 import pytest
+from free_ports import free_ports
 
 ROOT = Path(__file__).parents[2]
 DEPLOY = ROOT / "ray_cluster" / "deploy"
@@ -38,16 +38,6 @@ ports = {"_metrics_export_port": int(sys.argv[2]), "dashboard_port": int(sys.arg
 ray.init(num_cpus=2, _temp_dir=str(root / "ray"), **ports)
 Training(load_config(None, [f"dataset={root}/data", f"output={root}/run", *sys.argv[4:]])).run()
 """
-
-
-def free_ports(count):
-    listeners = [socket.socket() for _ in range(count)]
-    for listener in listeners:
-        listener.bind(("127.0.0.1", 0))
-    ports = [listener.getsockname()[1] for listener in listeners]
-    for listener in listeners:
-        listener.close()
-    return ports
 
 
 def ask(port, query):

@@ -8,7 +8,6 @@ import os
 import re
 import shlex
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -17,6 +16,7 @@ from pathlib import Path
 
 import psutil
 import pytest
+from free_ports import free_ports
 from mlflow import MlflowClient
 from test_chaos import overrides
 from test_train import write_split
@@ -34,16 +34,6 @@ ray.init(sys.argv[1], logging_level="ERROR")
 print(json.dumps([dict(job.config.metadata) for job in ray._private.worker.global_worker.gcs_client
     .get_all_job_info().values()]))
 """
-
-
-def free_ports(count):
-    listeners = [socket.socket() for _ in range(count)]
-    for listener in listeners:
-        listener.bind(("127.0.0.1", 0))
-    ports = [listener.getsockname()[1] for listener in listeners]
-    for listener in listeners:
-        listener.close()
-    return ports
 
 
 def until(condition, seconds, what, pause=0.5):
