@@ -2,8 +2,9 @@
 
 - An idle juror starts at once with what is there; a busy one collects.
 - A juror that has just finished knows that its callers are likely to come back, and holds an underfilled batch for
-  them for as long as that can pay: until as many requests are there as were about, but never longer than `max_wait_s`,
-  nor longer than a batch takes (waiting longer than what it could save is never right: the ski-rental argument).
+  them if that pays: if they have lately been back sooner than a batch takes. For what it then waits, all run together;
+  starting at once, those who come back meanwhile would wait for a whole batch. It waits until as many requests are
+  there as were about, never longer than `max_wait_s`, nor longer than a batch takes (the ski-rental argument).
 - A batch holds at most `max_batch_images` images; a larger request is spread over several batches.
 - At most `max_queue_images` images wait; what comes beyond is refused at once (`QueueFull`).
 - A request that is dropped leaves the queue before it costs anything; if it is being computed, its late answer is
@@ -19,6 +20,10 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from juror_service.errors import QueueFull
+
+
+RETURN_WEIGHT = 0.25
+"""Of the newest in the running mean of how long callers take to be back."""
 
 
 @dataclass(eq=False)
@@ -85,6 +90,8 @@ class BatchQueue:
         self._open: dict[int, Request] = {}  # not all of their images are answered yet
         self._expected_requests = 0
         self._hold_until = -math.inf
+        self._finished_at, self._awaited = -math.inf, 0  # the last batch, and how many of its callers are not back yet
+        self._return_s = 0.0  # how long callers take to be back, running mean
 
     def __len__(self) -> int:
         """Requests without their full answer."""
@@ -107,6 +114,10 @@ class BatchQueue:
             )
         self._waiting[request.id] = self._open[request.id] = request
         self.waiting_images += images
+        if self._awaited:
+            self._awaited -= 1
+            if not self._awaited:
+                self._note_return(request.arrived)
 
     def drop(self, request_id: int) -> None:
         """Forget a request that was cancelled or ran out of time; no error if it is gone already."""
@@ -165,6 +176,13 @@ class BatchQueue:
                 if request.answered == len(request.images_BHWC):
                     complete.append(self._open.pop(request.id))
             offset += count
+        if self._awaited:  # at least so long
+            self._note_return(now)
+        self._finished_at, self._awaited = now, len(complete)
         self._expected_requests = len(complete) + len(self._waiting)
-        self._hold_until = now + min(self.max_wait_s, now - batch.started)
+        longest = min(self.max_wait_s, now - batch.started)
+        self._hold_until = now + longest if self._return_s <= longest else -math.inf
         return complete
+
+    def _note_return(self, now: float) -> None:
+        self._return_s += RETURN_WEIGHT * (now - self._finished_at - self._return_s)

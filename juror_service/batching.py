@@ -108,7 +108,7 @@ class Batcher:
         scorer: Scorer,
         *,
         max_batch_images: int = 256,
-        max_wait_s: float = 0.002,
+        max_wait_s: float = 0.05,
         max_queue_images: int = MAX_QUEUE_IMAGES,
         on_batch: Callable[[BatchRecord], None] | None = None,
         executor: Executor | None = None,

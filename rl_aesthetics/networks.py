@@ -23,7 +23,7 @@ from rl_aesthetics.scoring import reduce_image
 from rl_aesthetics.tone_trunk import ToneTrunk
 from rl_aesthetics.transforms import STOP, TRANSFORMS, algebra, photographic
 from rl_aesthetics.transforms.transform import closest
-from rl_aesthetics.trunks import FoldedTrunk, convolution_trunk, plain_trunk, residual_trunk
+from rl_aesthetics.trunks import WIDTHS, FoldedTrunk, convolution_trunk, plain_trunk, residual_trunk
 
 
 class QNetwork(nn.Module):
@@ -231,6 +231,7 @@ class EditScoring(QNetwork):
             Then f is a logistic regression on that range, learned by cross-entropy, which has no vanishing gradients
             where Huber's loss behind a sigmoid would, and cannot overshoot (compare arXiv 2403.03950).
         values_include_score: False where Q alone is what depends on the result only (`Reward.telescopes`).
+        widths: channels of the convolutions (`convolution_trunk`); fewer act and learn faster.
     """
 
     values_include_score = True
@@ -241,13 +242,14 @@ class EditScoring(QNetwork):
         size: int = 64,
         value_range: tuple[float, float] | None = None,
         values_include_score: bool = True,
+        widths: Sequence[int] = WIDTHS,
     ):
         super().__init__(actions, size)
         self.value_range, self.values_include_score = value_range, values_include_score
         self._folded: FoldedTrunk | None = None
         self.register_load_state_dict_post_hook(lambda network, _: network._forget_folded())
-        self.trunk = convolution_trunk()
-        self.head = nn.Linear(128, 2)
+        self.trunk = convolution_trunk(widths)
+        self.head = nn.Linear(widths[-1], 2)
         self.to(memory_format=torch.channels_last)
         self.edits = tuple(name for name in self.actions if name != STOP)
         elements = [TRANSFORMS[name].element for name in self.edits]

@@ -49,7 +49,7 @@ def serve(
     max_batch: Annotated[int, typer.Option(min=1, help="Images that the juror computes in one go, at most.")] = 256,
     max_wait_ms: Annotated[
         float, typer.Option(min=0, help="How long a part-filled batch is held for callers about to come back, at most.")
-    ] = 2.0,
+    ] = 50.0,
     max_queue: Annotated[int, typer.Option(min=1, help="Images that may wait; more are refused with 429.")] = 4096,
     max_images: Annotated[int, typer.Option(min=1, help="Images in one request, at most.")] = 256,
     max_megapixels: Annotated[

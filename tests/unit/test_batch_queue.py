@@ -67,6 +67,40 @@ def test_a_caller_who_comes_alone_is_never_held():
         answer(queue, step, duration=1.0)
 
 
+def batches_of_two_callers(queue, away_s, start, count):
+    """Requests in each of the batches, when a batch takes a second and callers come back `away_s` after an answer."""
+    sizes, now, number = [], start, int(start * 1000)
+    arrivals = [start, start + 0.5]
+    while len(sizes) < count:
+        todo = queue.next_batch(now)
+        if isinstance(todo, Batch):
+            sizes.append(len(todo.parts))
+            finish = now + 1.0
+            while arrivals and min(arrivals) <= finish:
+                queue.offer(request(number := number + 1, 1, now=arrivals.pop(arrivals.index(min(arrivals)))))
+            now = finish
+            arrivals += [now + away_s] * len(answer(queue, finish))
+            continue
+        now = min([*arrivals, *([todo] if todo is not None else [])])
+        while arrivals and min(arrivals) <= now:
+            queue.offer(request(number := number + 1, 1, now=arrivals.pop(arrivals.index(min(arrivals)))))
+    return sizes
+
+
+def test_callers_who_are_soon_back_meet_in_one_batch():
+    assert batches_of_two_callers(BatchQueue(8, 9.0, 64), 0.6, 0.0, 40)[1:] == [2] * 39
+
+
+def test_callers_who_are_away_for_longer_than_a_batch_takes_are_not_waited_for():
+    queue = BatchQueue(8, 9.0, 64)
+    batches_of_two_callers(queue, 1.3, 0.0, 40)
+    queue.offer(request(-1, 1, now=10_000.0))
+    queue.next_batch(10_000.0)
+    queue.offer(request(-2, 1, now=10_000.5))
+    answer(queue, 10_001.0)
+    assert isinstance(queue.next_batch(10_001.0), Batch)  # though one who was just answered is about
+
+
 def test_a_full_batch_is_not_held():
     queue = BatchQueue(2, max_wait_s=9.0, max_queue_images=64)
     for number in range(6):
