@@ -7,6 +7,7 @@ from ray_cluster.fit_head import fit_head
 from rl_aesthetics.config import Config
 from rl_aesthetics.env import Task
 from rl_aesthetics.errors import UserError
+from rl_aesthetics.trunks import NARROW, WIDTHS
 
 MARGIN = 0.05
 """Left on both sides of a derived range, as a share of its width: a sigmoid reaches its ends at infinity only."""
@@ -17,17 +18,24 @@ def fit_values(config: Config, task: Task) -> Config:
     with a head per action in `fit_head`.
 
     `value_range: auto` becomes the reward's bounds with a margin, and where rewards do not telescope
-    (`Reward.telescopes`) the network learns Q itself in place of Q + score.
+    (`Reward.telescopes`) the network learns Q itself in place of Q + score. Its convolutions are narrow where nothing
+    else is asked for; a warm start asks for the pocket juror's.
 
     Raises:
         UserError: the reward can leave the given range, the range cannot be derived, or the options contradict the
-            reward.
+            reward or the warm start.
     """
     learner, reward = config.learner, task.reward
     scores = config.juror.score_range or _score_range(config.juror.name)
     if learner.network != "edit_scoring":
         return fit_head(config, task, scores)
     options = dict(learner.network_options)
+    widths = options.setdefault("widths", list(WIDTHS if learner.warm_start else NARROW))
+    if learner.warm_start and tuple(widths) != WIDTHS:
+        raise UserError(
+            f"learner.warm_start needs the pocket juror's convolutions: leave learner.network_options.widths out, or "
+            f"write {list(WIDTHS)}"
+        )
     if not reward.telescopes:
         if learner.warm_start:
             raise UserError(

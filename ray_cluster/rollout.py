@@ -170,14 +170,13 @@ class RolloutWorker(SingleAgentEnvRunner):
 
     def _step(self, epsilon: float, done_records: list, done_frames: list, episodes: list) -> None:
         observations, resetting = self._observations, self._resetting
-        with torch.inference_mode():
-            output = self.module.forward_inference({Columns.OBS: torch.from_numpy(observations)})
-        greedy = chosen = output[Columns.ACTIONS].numpy()
-        if self._temperature is not None:  # the Gumbel-max trick draws from the softmax of Q / temperature
-            logits_BA = output[Columns.ACTION_DIST_INPUTS].numpy() / self._temperature
-            chosen = (logits_BA + self._generator.gumbel(size=logits_BA.shape)).argmax(1)
         explore = self._generator.random(self.num_envs) < epsilon
-        actions = np.where(explore, self._generator.integers(0, len(self.env.space), self.num_envs), chosen)
+        random_actions = self._generator.integers(0, len(self.env.space), self.num_envs)
+        # Most of an edit-scoring worker's time: what is about to be reset, or begins at random, is not looked at.
+        remembers = self.module.model_config["remember_next_action"]
+        looked_at = ~resetting & (~explore | np.array([remembers and bool(mine) for mine in self._records]))
+        greedy, chosen = self._preferred(observations, looked_at)
+        actions = np.where(explore, random_actions, chosen)
         self._observations, rewards, terminated, dropped, info = self.env.step(actions)
         records = np.empty(self.num_envs, TRANSITION)
         for name, column in (
@@ -220,6 +219,22 @@ class RolloutWorker(SingleAgentEnvRunner):
                 done_frames += self._frames[k]
                 self._records[k], self._frames[k] = [], []
         self._resetting = terminated | dropped
+
+    def _preferred(self, observations: np.ndarray, looked_at: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """The best actions and those to take where nothing is explored, int64 `(B,)`; 0 where not `looked_at`."""
+        greedy = np.zeros(self.num_envs, np.int64)
+        if not looked_at.any():
+            return greedy, greedy
+        with torch.inference_mode():
+            output = self.module.forward_inference({Columns.OBS: torch.from_numpy(observations[looked_at])})
+        greedy[looked_at] = output[Columns.ACTIONS].numpy()
+        if self._temperature is None:
+            return greedy, greedy
+        # The Gumbel-max trick draws from the softmax of Q / temperature.
+        logits_BA = output[Columns.ACTION_DIST_INPUTS].numpy() / self._temperature
+        drawn = greedy.copy()
+        drawn[looked_at] = (logits_BA + self._generator.gumbel(size=logits_BA.shape)).argmax(1)
+        return greedy, drawn
 
     def _value_stopping(self, transitions: np.ndarray, episodes: np.ndarray) -> None:
         """Note what STOP would have paid after each step of the episodes, which only their ends tell."""

@@ -15,7 +15,8 @@ class Normalise(nn.Module):
     """uint8 in [0, 255] to float32 in [−1, 1]. The one place where pixels become floats."""
 
     def forward(self, images_BCHW: Tensor) -> Tensor:
-        return images_BCHW.float().sub(127.5).div(127.5)
+        # In place on a copy: 6 ms for 480 images of 64×64, where new arrays for each step took 15.
+        return images_BCHW.to(torch.float32, copy=True).sub_(127.5).div_(127.5)
 
 
 def plain_trunk(layers: Sequence[tuple[int, int, int]], size: int) -> nn.Sequential:
@@ -60,6 +61,8 @@ def residual_trunk(widths: Sequence[int] = (16, 32, 32)) -> nn.Sequential:
 
 WIDTHS = (32, 64, 96, 128, 128)
 """Of `convolution_trunk` in the pocket juror; with images of 64×64 13.2 million multiplications an image."""
+NARROW = (12, 24, 48, 96, 128)
+"""Of an agent that begins with random weights: 4.1 million, so that it sees twice as many images in the same time."""
 
 
 def convolution_trunk(widths: Sequence[int] = WIDTHS) -> nn.Sequential:
@@ -83,7 +86,7 @@ class FoldedTrunk:
     On one core 1.9 times as fast as the trunk itself (2,400 to 4,500 images/s). Made again whenever the weights change.
     """
 
-    CHUNK = 32  # images; 96 was 8 % slower, 480 were 20 % slower
+    CHUNK = 64  # images; 32 and 480 were slower
 
     def __init__(self, trunk: nn.Sequential):
         layers: list[nn.Module] = []

@@ -84,6 +84,7 @@ class Service:
 
     def end(self):
         """As `docker stop` does; its exit status and what is left of it."""
+        assert self.process.poll() is None, f"{self.name} has ended by itself: {self.log.read_text()[-3000:]}"
         family = psutil.Process(self.process.pid).children(recursive=True)
         self.process.send_signal(signal.SIGTERM)
         status = self.process.wait(int(self.service.get("stop_grace_period", "60s").removesuffix("s")))

@@ -10,6 +10,7 @@ import ray
 import torch
 from natural_scenes import UnreliableScorer, make_scorer, scenes, started
 from ray.rllib.core import DEFAULT_MODULE_ID
+from ray.rllib.core.columns import Columns
 
 from ray_cluster.juror_actor import start_jurors
 from ray_cluster.replay import ReplayRenderer
@@ -265,6 +266,33 @@ def test_without_exploration_the_remembered_next_action_is_the_one_taken_next(al
     going = ~transitions["terminated"][:-1]
     assert going.sum() > 50
     np.testing.assert_array_equal(transitions["next_action"][:-1][going], transitions["action"][1:][going])
+
+
+def explore_only(worker):
+    """Episodes of random actions: how many observations the network saw, how many steps there were, and the share of
+    remembered next actions that are the network's choice."""
+    looked_at, forward = [], worker.module.forward_inference
+
+    def counting(batch):
+        looked_at.append(len(batch[Columns.OBS]))
+        return forward(batch)
+
+    worker.sample(epsilon=1.0, vector_steps=12)  # so that all episodes have begun with the weights of now
+    worker.module.forward_inference = counting
+    fragment = worker.sample(epsilon=1.0, vector_steps=40)
+    del worker.module.forward_inference
+    going_on = fragment.transitions[~fragment.transitions["terminated"]]
+    observations = torch.from_numpy(worker.env.view(going_on["photo"], going_on["next_state"]))
+    with torch.inference_mode():
+        greedy = forward({Columns.OBS: observations})[Columns.ACTIONS].numpy()
+    return sum(looked_at), fragment.env_steps, (greedy == going_on["next_action"]).mean()
+
+
+def test_the_network_looks_only_at_what_it_chooses_for(algorithm):
+    for looked_at, steps, right in algorithm.env_runner_group.foreach_env_runner(explore_only, local_env_runner=False):
+        # A random episode has about four steps; its first is not looked at, nor what is only there to be reset.
+        assert 0.5 * steps < looked_at < 0.9 * steps
+        assert right > 0.98  # other batches may decide a tie differently
 
 
 def test_an_episode_that_could_not_be_scored_is_dropped_and_counted(photos):

@@ -6,6 +6,7 @@ from ray_cluster.fit_values import fit_values
 from ray_cluster.train import task_of
 from rl_aesthetics.config import load_config
 from rl_aesthetics.errors import UserError
+from rl_aesthetics.trunks import NARROW, WIDTHS
 
 EDIT_SCORING = "learner.network=edit_scoring"
 AUTO = "learner.network_options={value_range: auto}"
@@ -47,12 +48,19 @@ def test_where_rewards_do_not_telescope_the_network_learns_q_alone(reward):
 
 
 def test_with_the_score_as_its_potential_a_delayed_reward_telescopes():
-    assert options("reward.name=delayed", "reward.options={shaping: 1}") == {}
+    assert "values_include_score" not in options("reward.name=delayed", "reward.options={shaping: 1}")
 
 
 def test_a_juror_is_no_start_for_a_network_that_does_not_learn_scores():
     with pytest.raises(UserError, match="warm_start needs a reward whose differences add up"):
         options("learner.warm_start=true", "reward.name=stop_only")
+
+
+def test_convolutions_are_narrow_unless_they_begin_as_the_jurors():
+    assert tuple(options()["widths"]) == NARROW
+    assert tuple(options("learner.warm_start=true")["widths"]) == WIDTHS
+    with pytest.raises(UserError, match=r"leave learner.network_options.widths out, or write \[32, 64, 96, 128, 128\]"):
+        options("learner.warm_start=true", "learner.network_options={widths: [8, 8]}")
 
 
 def test_fitting_twice_is_fitting_once_and_other_networks_are_left_alone():
