@@ -42,6 +42,7 @@ class QModule(TorchRLModule, InferenceOnlyAPI, TargetNetworkAPI):
             model["network"], model["actions"], self.observation_space.shape[-1], **model["network_options"]
         )
         self.network.train(not self.inference_only)
+        self.network.mirror = False  # twice the time for each step would be worth less than twice the steps
         set_noise(self.network, True)
 
     def make_target_networks(self) -> None:

@@ -38,10 +38,12 @@ class QNetwork(nn.Module):
             not depend on score(s): it is the value of what the action leads to, on the scale of the scores. The arg max
             is the same; the learner puts the scores into its targets.
         bf16: whether `features` computes in bfloat16, by autocast.
+        mirror: whether acting looks at the mirror image, too (`EditScoring`).
     """
 
     values_include_score = False
     bf16 = False
+    mirror = False
     trunk: nn.Module
 
     def __init__(self, actions: Sequence[str], size: int = 64):
@@ -232,6 +234,8 @@ class EditScoring(QNetwork):
             where Huber's loss behind a sigmoid would, and cannot overshoot (compare arXiv 2403.03950).
         values_include_score: False where Q alone is what depends on the result only (`Reward.telescopes`).
         widths: channels of the convolutions (`convolution_trunk`); fewer act and learn faster.
+        mirror: in evaluation mode, outputs are means over an image and its mirror image, whose errors are not the same.
+            It takes twice as long; rollout workers leave it out.
     """
 
     values_include_score = True
@@ -243,8 +247,10 @@ class EditScoring(QNetwork):
         value_range: tuple[float, float] | None = None,
         values_include_score: bool = True,
         widths: Sequence[int] = WIDTHS,
+        mirror: bool = False,
     ):
         super().__init__(actions, size)
+        self.mirror = mirror
         self.value_range, self.values_include_score = value_range, values_include_score
         self._folded: FoldedTrunk | None = None
         self.register_load_state_dict_post_hook(lambda network, _: network._forget_folded())
@@ -352,6 +358,8 @@ class EditScoring(QNetwork):
         else:
             self._folded = self._folded or FoldedTrunk(self.trunk)
             features_BF = self._folded(images_BCHW)
+            if self.mirror:  # both outputs are linear in the features
+                features_BF = (features_BF + self._folded(images_BCHW.flip(3))) / 2
         going_on_B, stopping_B = self.head(features_BF).unbind(1)
         return torch.where(actions_B == len(self.edits), stopping_B, going_on_B)
 

@@ -208,3 +208,15 @@ def test_what_stopping_after_an_edit_is_worth_is_learned_beside_the_edit(value_r
     torch.testing.assert_close(both[:2], (alone + stopping)[:2], rtol=1e-4, atol=1e-5)
     assert both[2] == alone[2]
     assert errors.tolist() == same_errors.tolist()
+
+
+def test_with_its_mirror_image_an_image_is_worth_the_same_either_way():
+    observations = torch.randint(0, 256, (3, 3, 64, 64), dtype=torch.uint8)
+    plain, mirrored = (make_network("edit_scoring", ACTIONS, mirror=mirror).eval() for mirror in (False, True))
+    mirrored.load_state_dict(plain.state_dict())
+    with torch.inference_mode():
+        here, there = plain(observations), plain(observations.flip(3))
+        both = mirrored(observations)
+        torch.testing.assert_close(both, (here + there) / 2)  # no value range: values are linear in the features
+        torch.testing.assert_close(both, mirrored(observations.flip(3)))
+    assert not torch.allclose(here, there)
