@@ -39,7 +39,7 @@ class Terms:
     def __call__(self, text):
         text = re.sub(r"\$\{(\w+):\?[^}]*\}", SECRET, text)
         text = re.sub(r"\$\{\w+:-([^}]*)\}", r"\1", text)
-        text = re.sub(r"(?<![\w.])(0\.0\.0\.0|head|mlflow(?=:\d))(?![\w.-])", "127.0.0.1", text)
+        text = re.sub(r"(?<![\w.-])(0\.0\.0\.0|head|mlflow(?=:\d))(?![\w.-])", "127.0.0.1", text)
         text = re.sub(r"(?<!\d)(5000|5010|6379|8080|8265|8600)(?!\d)", lambda found: str(self.ports[found[0]]), text)
         return re.sub(r"(?<![\w./])/(ray|data|mlflow)(?=[/\s]|$)|(?<=sqlite:///)/(mlflow)(?=/)", self._folder, text)
 
