@@ -49,6 +49,7 @@ IDEAS: dict[str, tuple[str, ...]] = {
     "the same with single Q": ("learner.remember_next_action=false", "learner.double_q=false"),
     "2-step returns": ("learner.n_step=2",),
     "prioritised replay": ("learner.prioritized=true",),
+    "no mirror images when acting": ("learner.network_options.mirror=false",),
     "Huber's loss on unbounded values": ("learner.network_options.value_range=null",),
     "each transition trained 4 times, not 8": ("learner.samples_per_insert=4",),
     "convolutions as wide as the pocket juror's": ("learner.network_options.widths=[32, 64, 96, 128, 128]",),

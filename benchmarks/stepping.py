@@ -32,9 +32,16 @@ from rl_aesthetics.env import ImageEditEnv, ImageEditVectorEnv, Task
 from rl_aesthetics.errors import UserError
 from rl_aesthetics.networks import make_network
 from rl_aesthetics.scoring import FunctionScorer
+from rl_aesthetics.trunks import NARROW
 
 EPISODES = 16
-NETWORKS = {"simple_cnn": {}, "atari_cnn": {}, "edit_scoring": {"value_range": (-0.1, 1.1)}}
+RANGE = {"value_range": (-0.1, 1.1)}
+NETWORKS = {
+    "simple_cnn": ("simple_cnn", {}),
+    "atari_cnn": ("atari_cnn", {}),
+    "edit_scoring, as configs/tuned.yaml trains it": ("edit_scoring", {**RANGE, "widths": NARROW}),
+    "edit_scoring, as wide as the pocket juror": ("edit_scoring", RANGE),
+}
 
 
 def half(image: np.ndarray) -> float:
@@ -122,7 +129,9 @@ def stepping(dataset: RLDataset, rounds: int, steps: int) -> dict[str, list[floa
 def acting(rounds: int) -> dict[str, list[float]]:
     """Greedy actions a second with each network, on one core, a value a round."""
     observations_BCHW = torch.randint(0, 256, (32, 3, 64, 64), dtype=torch.uint8)
-    networks = {name: make_network(name, Task().actions, 64, **options).eval() for name, options in NETWORKS.items()}
+    networks = {
+        title: make_network(name, Task().actions, 64, **options).eval() for title, (name, options) in NETWORKS.items()
+    }
     rates: dict[str, list[float]] = {name: [] for name in networks}
     torch.set_num_threads(1)
     with torch.inference_mode():
