@@ -25,7 +25,7 @@ TRANSITION = np.dtype(
         ("state", "<u8"),  # 60 bits in a photographic space
         ("next_state", "<u8"),
         ("action", "<u2"),
-        ("next_action", "<i2"),  # what the behaviour policy's network preferred next; −1 at the end of an episode
+        ("next_action", "<i2"),  # what the acting network preferred next; −1 at the end, or where it is not remembered
         ("reward", "<f4"),
         ("score", "<f4"),
         ("next_score", "<f4"),

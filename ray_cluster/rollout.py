@@ -199,7 +199,7 @@ class RolloutWorker(SingleAgentEnvRunner):
             if dropped[k]:
                 self._records[k], self._frames[k] = [], []
                 continue
-            if mine:
+            if mine and remembers:
                 mine[-1]["next_action"] = greedy[k]
             mine.append(records[k])
             if self.config.env_config["store_frames"]:
