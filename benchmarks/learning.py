@@ -272,6 +272,8 @@ def main() -> None:
     arguments.output.mkdir(parents=True, exist_ok=True)
     title = f"{len(training)} photos, {len(test)} unseen, {task.max_steps} steps; {about['cpu']}, {setting.cores} cores"
     start_ray(setting.cores + 1)
+    # Where files lie says nothing; the dataset's fingerprint and the configuration follow.
+    settings = {key: value for key, value in vars(arguments).items() if key not in ("dataset", "config", "output")}
     curves: list[Curve] = []
     for number in range(max(arguments.seeds, arguments.peer_seeds)):
         for system_name in arguments.systems:
@@ -287,7 +289,7 @@ def main() -> None:
                 system.close()
             document = {
                 **about,
-                "settings": {**vars(arguments), "output": str(arguments.output), "threads_of_peers": setting.threads},
+                "settings": {**settings, "threads_of_peers": setting.threads},
                 "config": config.model_dump(mode="json"),
                 "dataset": {"train": training.fingerprint, "test": test.fingerprint, "juror": juror.fingerprint},
                 "baselines": baselines,

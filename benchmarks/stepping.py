@@ -170,8 +170,8 @@ def main() -> None:
     print("\n| network | greedy actions a CPU second |\n| --- | ---: |")
     for name, values in acted.items():
         print(f"| {name} | {spread(values)} |")
-    settings = {name: str(value) for name, value in vars(arguments).items()}
-    write_row("stepping", {**about, "settings": settings, "stepping": rates, "acting": acted})
+    settings = {name: value for name, value in vars(arguments).items() if name != "dataset"}
+    write_row("stepping", {**about, "settings": settings, "photos": len(dataset), "stepping": rates, "acting": acted})
 
 
 if __name__ == "__main__":
