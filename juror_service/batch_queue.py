@@ -21,7 +21,6 @@ import numpy as np
 
 from juror_service.errors import QueueFull
 
-
 RETURN_WEIGHT = 0.25
 """Of the newest in the running mean of how long callers take to be back."""
 
