@@ -47,6 +47,7 @@ def algorithm(photos):
         f"learner.samples_per_insert={RATIO}",
         "learner.learning_starts=200",
         "learner.replay=frames",
+        "learner.remember_next_action=true",
     )
     yield algorithm
     algorithm.stop()
@@ -268,28 +269,28 @@ def test_without_exploration_the_remembered_next_action_is_the_one_taken_next(al
     np.testing.assert_array_equal(transitions["next_action"][:-1][going], transitions["action"][1:][going])
 
 
-def explore_only(worker):
-    """Episodes of random actions: how many observations the network saw, how many steps there were, and the share of
-    remembered next actions that are the network's choice."""
-    looked_at, forward = [], worker.module.forward_inference
-
-    def counting(batch):
-        looked_at.append(len(batch[Columns.OBS]))
-        return forward(batch)
-
-    worker.sample(epsilon=1.0, vector_steps=12)  # so that all episodes have begun with the weights of now
-    worker.module.forward_inference = counting
-    fragment = worker.sample(epsilon=1.0, vector_steps=40)
-    del worker.module.forward_inference
-    going_on = fragment.transitions[~fragment.transitions["terminated"]]
-    observations = torch.from_numpy(worker.env.view(going_on["photo"], going_on["next_state"]))
-    with torch.inference_mode():
-        greedy = forward({Columns.OBS: observations})[Columns.ACTIONS].numpy()
-    return sum(looked_at), fragment.env_steps, (greedy == going_on["next_action"]).mean()
-
-
 def test_the_network_looks_only_at_what_it_chooses_for(algorithm):
-    for looked_at, steps, right in algorithm.env_runner_group.foreach_env_runner(explore_only, local_env_runner=False):
+    def explore_only(worker):
+        """Observations that the network saw, steps, and the share of next actions that are the network's choice."""
+        looked_at, forward = [], worker.module.forward_inference
+
+        def counting(batch):
+            looked_at.append(len(batch[Columns.OBS]))
+            return forward(batch)
+
+        worker.sample(epsilon=1.0, vector_steps=12)  # so that all episodes have begun with the weights of now
+        worker.module.forward_inference = counting
+        fragment = worker.sample(epsilon=1.0, vector_steps=40)
+        del worker.module.forward_inference
+        going_on = fragment.transitions[~fragment.transitions["terminated"]]
+        observations = torch.from_numpy(worker.env.view(going_on["photo"], going_on["next_state"]))
+        with torch.inference_mode():
+            greedy = forward({Columns.OBS: observations})[Columns.ACTIONS].numpy()
+        return sum(looked_at), fragment.env_steps, (greedy == going_on["next_action"]).mean()
+
+    results = algorithm.env_runner_group.foreach_env_runner(explore_only, local_env_runner=False)
+    assert len(results) == WORKERS
+    for looked_at, steps, right in results:
         # A random episode has about four steps; its first is not looked at, nor what is only there to be reset.
         assert 0.5 * steps < looked_at < 0.9 * steps
         assert right > 0.98  # other batches may decide a tie differently
@@ -320,8 +321,14 @@ def test_an_episode_that_could_not_be_scored_is_dropped_and_counted(photos):
 def test_a_juror_killed_three_times_leaves_no_wrong_reward(photos):
     juror = start_jurors(make_scorer, num_cpus=0.1)
     algorithm = started(
-        photos, make_scorer, 1, "juror.score_cache_size=8", "learner.learning_starts=100", juror=juror
-    )  # nearly nothing is remembered, so that every step asks
+        photos,
+        make_scorer,
+        1,
+        "juror.score_cache_size=8",  # nearly nothing is remembered, so that every step asks
+        "learner.learning_starts=100",
+        "learner.remember_next_action=true",
+        juror=juror,
+    )
 
     def pid():
         return ray.get(juror.actors[0].health.remote())["pid"]
