@@ -107,3 +107,8 @@ def project(returns_B: Tensor, discounts_B: Tensor, probabilities_BZ: Tensor, su
     spacing = support_Z[1] - support_Z[0]
     shares_BZZ = (1 - (moved_BZ[:, None, :] - support_Z[None, :, None]).abs() / spacing).clamp(0, 1)
     return (shares_BZZ @ probabilities_BZ[:, :, None])[:, :, 0]
+
+
+def of_actions(values_BAZ: Tensor, actions_B: Tensor) -> Tensor:
+    """Those of one action each: `(B, Z)`."""
+    return values_BAZ[torch.arange(len(actions_B), device=values_BAZ.device), actions_B.long()]

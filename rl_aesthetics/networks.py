@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from rl_aesthetics.backbones import BackboneTrunk
 from rl_aesthetics.errors import UserError
-from rl_aesthetics.heads import ActionHead, project
+from rl_aesthetics.heads import ActionHead, of_actions, project
 from rl_aesthetics.scoring import reduce_image
 from rl_aesthetics.tone_trunk import ToneTrunk
 from rl_aesthetics.transforms import STOP, TRANSFORMS, algebra, photographic
@@ -126,7 +126,7 @@ class HeadPerAction(QNetwork):
         probabilities_BAZ = self.head(self.features(observations_BCHW)).softmax(2)
         if actions_B is None:
             actions_B = (probabilities_BAZ @ self.support_Z).argmax(1)
-        return _of_actions(probabilities_BAZ, actions_B)
+        return of_actions(probabilities_BAZ, actions_B)
 
     def targets(self, returns_B: Tensor, discounts_B: Tensor, following: Tensor) -> Tensor:
         """With atoms the distribution of return + discount × what follows, float32 `(B, Z)`."""
@@ -139,14 +139,9 @@ class HeadPerAction(QNetwork):
         Rainbow (arXiv 1710.02298): its bound is 0, where cross-entropy's is the target's entropy."""
         if not self.distributional:
             return super().loss(observations_BCHW, actions_B, targets_B)
-        logits_BZ = _of_actions(self.head(self.features(observations_BCHW)), actions_B)
+        logits_BZ = of_actions(self.head(self.features(observations_BCHW)), actions_B)
         loss_B = -(targets_B * logits_BZ.log_softmax(1)).sum(1)
         return loss_B, (loss_B + torch.xlogy(targets_B, targets_B).sum(1)).detach()
-
-
-def _of_actions(values_BAZ: Tensor, actions_B: Tensor) -> Tensor:
-    """Those of one action each: `(B, Z)`."""
-    return values_BAZ[torch.arange(len(actions_B), device=values_BAZ.device), actions_B.long()]
 
 
 class SimpleCNN(HeadPerAction):
@@ -234,8 +229,7 @@ class EditScoring(QNetwork):
             where Huber's loss behind a sigmoid would, and cannot overshoot (compare arXiv 2403.03950).
         values_include_score: False where Q alone is what depends on the result only (`Reward.telescopes`).
         widths: channels of the convolutions (`convolution_trunk`); fewer act and learn faster.
-        mirror: in evaluation mode, outputs are means over an image and its mirror image, whose errors are not the same.
-            It takes twice as long; rollout workers leave it out.
+        mirror: in evaluation mode, outputs are means over an image and its mirror image; rollout workers do without.
     """
 
     values_include_score = True
@@ -399,11 +393,7 @@ def _options(network: type[QNetwork]) -> set[str]:
     names: set[str] = set()
     for kind in network.__mro__:
         parameters = inspect.signature(kind.__init__).parameters
-        names |= {
-            name
-            for name, parameter in parameters.items()
-            if parameter.default is not parameter.empty and name != "size"
-        }
+        names |= {name for name, its in parameters.items() if its.default is not its.empty and name != "size"}
         if not any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values()):
             break
     return names
