@@ -1,5 +1,7 @@
 """The rules of batching, with times handed in: which images run together and when."""
 
+import itertools
+
 import numpy as np
 import pytest
 from hypothesis import settings
@@ -69,21 +71,18 @@ def test_a_caller_who_comes_alone_is_never_held():
 
 def batches_of_two_callers(queue, away_s, start, count):
     """Requests in each of the batches, when a batch takes a second and callers come back `away_s` after an answer."""
-    sizes, now, number = [], start, int(start * 1000)
+    sizes, now, numbers = [], start, itertools.count(int(start * 1000))
     arrivals = [start, start + 0.5]
     while len(sizes) < count:
         todo = queue.next_batch(now)
-        if isinstance(todo, Batch):
+        runs = isinstance(todo, Batch)
+        now = now + 1.0 if runs else min([*arrivals, *([todo] if todo is not None else [])])
+        for arrival in sorted(arrival for arrival in arrivals if arrival <= now):
+            queue.offer(request(next(numbers), 1, now=arrival))
+        arrivals = [arrival for arrival in arrivals if arrival > now]
+        if runs:
             sizes.append(len(todo.parts))
-            finish = now + 1.0
-            while arrivals and min(arrivals) <= finish:
-                queue.offer(request(number := number + 1, 1, now=arrivals.pop(arrivals.index(min(arrivals)))))
-            now = finish
-            arrivals += [now + away_s] * len(answer(queue, finish))
-            continue
-        now = min([*arrivals, *([todo] if todo is not None else [])])
-        while arrivals and min(arrivals) <= now:
-            queue.offer(request(number := number + 1, 1, now=arrivals.pop(arrivals.index(min(arrivals)))))
+            arrivals += [now + away_s] * len(answer(queue, now))
     return sizes
 
 

@@ -48,7 +48,7 @@ def test_where_rewards_do_not_telescope_the_network_learns_q_alone(reward):
 
 
 def test_with_the_score_as_its_potential_a_delayed_reward_telescopes():
-    assert "values_include_score" not in options("reward.name=delayed", "reward.options={shaping: 1}")
+    assert options("reward.name=delayed", "reward.options={shaping: 1}") == {"widths": list(NARROW)}
 
 
 def test_a_juror_is_no_start_for_a_network_that_does_not_learn_scores():
