@@ -30,12 +30,12 @@ from pathlib import Path
 
 import numpy as np
 import psutil
-import ray
 from ray._private.internal_api import get_memory_info_reply
 from ray._private.state import state
 from scipy.stats import theilslopes
-from setting import machine, start_ray, write_row
+from setting import machine, write_row
 
+from ray_cluster.session import ray_session
 from ray_cluster.train import Training
 from rl_aesthetics.config import load_config
 
@@ -180,13 +180,12 @@ def main() -> None:
             f"ray.num_rollout_workers={arguments.workers}",
             "ray.cpus_per_rollout_worker=0.5",
         ]
-        start_ray(arguments.cpus)
-        training, sampler = Training(load_config(None, settings)), Sampler()
-        sampler.start()
-        report = training.run()
-        sampler.stop.set()
-        sampler.join()
-        ray.shutdown()
+        with ray_session(num_cpus=arguments.cpus):
+            training, sampler = Training(load_config(None, settings)), Sampler()
+            sampler.start()
+            report = training.run()
+            sampler.stop.set()
+            sampler.join()
     found = judge_all(sampler, report.seconds)
     print(table(found))
     grown = [f"{s.process}: {s.quantity}" for s in found if s.grows]

@@ -24,6 +24,9 @@ _CHATTY = {  # what they say below these levels is for developers of Ray, nothin
     "ray.data._internal.progress": logging.ERROR,
 }
 
+TASK_RECORDS = 10_000
+"""Calls that Ray's GCS keeps a record of, for its dashboard; its own default of 100,000 is some 150 MB."""
+
 
 @contextlib.contextmanager
 def ray_session(
@@ -120,6 +123,7 @@ def _start(num_cpus: int, dashboard: bool, metadata: Mapping[str, str] | None) -
             log_to_driver=False,
             logging_level=logging.ERROR,
             job_config=JobConfig(metadata=dict(metadata or {})),
+            _system_config={"task_events_max_num_task_in_gcs": TASK_RECORDS},
         )
     except Exception as error:  # Ray has no type of its own for this
         if "timed out during startup" not in str(error):
