@@ -33,10 +33,11 @@ from PIL import Image
 from torch import nn
 
 from rl_aesthetics.agent import AGENT_FILE, DQNAgent
+from rl_aesthetics.config import load_config
 from rl_aesthetics.dataset import RLDataset
 from rl_aesthetics.enhance import enhance_photo
 from rl_aesthetics.env import Task
-from rl_aesthetics.episode_photos import EpisodePhotos
+from rl_aesthetics.episode_photos import EpisodePhotos, Variants
 from rl_aesthetics.episodes import Evaluation
 from rl_aesthetics.photo_quality import LEFT_ALONE_DB, PhotoQuality, measure, psnr
 from rl_aesthetics.pictures import Shot, contact_sheet
@@ -82,9 +83,9 @@ def train(dataset: Path, output: Path, seed: int, minutes: float) -> Path:
 class Regression(nn.Module):
     """The agent's network, supervised: uint8 RGB `(B, 3, 64, 64)` to strengths of `PARAMETERS`, float32 `(B, 5)`."""
 
-    def __init__(self):
+    def __init__(self, **options):
         super().__init__()
-        self.trunk = ToneTrunk(histograms=True)
+        self.trunk = ToneTrunk(**options)
         features = self.trunk.eval()(torch.zeros(1, 3, 64, 64, dtype=torch.uint8)).shape[1]
         self.head = nn.Sequential(nn.Linear(features, 128), nn.ReLU(), nn.Linear(128, len(PARAMETERS)))
 
@@ -96,8 +97,11 @@ def regress(dataset: RLDataset, minutes: float, seed: int) -> Editor:
     """Train the supervised regression on variants of the training split, for so many CPU minutes of one core."""
     torch.manual_seed(seed)
     torch.set_num_threads(1)
-    photos = EpisodePhotos(dataset, EditSpace(action_names("tonal")), undegraded_share=0.08)
-    network, generator = Regression().train(), np.random.default_rng(seed)
+    learner = load_config(str(CONFIG)).learner
+    variants = Variants(learner.undegraded_share, learner.collage_share)
+    photos = EpisodePhotos(dataset, EditSpace(action_names("tonal")), variants=variants)
+    options = {name: value for name, value in learner.network_options.items() if name != "value_scale"}
+    network, generator = Regression(**options).train(), np.random.default_rng(seed)
     average = torch.optim.swa_utils.AveragedModel(network, avg_fn=_average, use_buffers=True)
     optimizer = torch.optim.AdamW(network.parameters(), 2e-3, weight_decay=0.05, fused=True)
     started, limit = time.process_time(), 60 * minutes

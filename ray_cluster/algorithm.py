@@ -18,6 +18,7 @@ from rl_aesthetics.config import Config
 from rl_aesthetics.crops import Crops
 from rl_aesthetics.dataset import RLDataset
 from rl_aesthetics.env import Task
+from rl_aesthetics.episode_photos import Variants
 from rl_aesthetics.errors import UserError
 from rl_aesthetics.networks import EditScoring
 from rl_aesthetics.saved_scores import SavedScores
@@ -52,7 +53,7 @@ def build_algorithm(
                 "scorer": scorer,
                 "task": task,
                 "fresh_degradations": learner.fresh_degradations,
-                "undegraded_share": learner.undegraded_share,
+                "variants": Variants(learner.undegraded_share, learner.collage_share),
                 "crops": _crops(config, dataset, task),
                 "score_cache_size": config.juror.score_cache_size,
                 "saved_scores": saved_scores,

@@ -49,7 +49,7 @@ class FullInformationDQN(ActorLearnerDQN):
     def setup(self, config) -> None:
         super().setup(config)
         settings = config.env_config
-        self.rewards_of = ActionRewards(settings["dataset"], settings["task"], settings["undegraded_share"])
+        self.rewards_of = ActionRewards(settings["dataset"], settings["task"], settings["variants"])
         self.action_rewards = np.zeros((self.replay.capacity, len(settings["task"].actions)), np.float16)
         recorded_N = np.arange(min(len(settings["dataset"]), _MEASURED))
         spread_A = self.rewards_of(recorded_N, np.zeros(len(recorded_N), np.int64)).std(0)

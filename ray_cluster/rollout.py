@@ -12,7 +12,7 @@ from ray.rllib.env.single_agent_env_runner import SingleAgentEnvRunner
 
 from ray_cluster.replay import TRANSITION
 from rl_aesthetics.env import ImageEditVectorEnv
-from rl_aesthetics.episode_photos import EpisodePhotos
+from rl_aesthetics.episode_photos import PLAIN, EpisodePhotos
 from rl_aesthetics.samplers import EpisodeSampler, VariantSampler
 from rl_aesthetics.saved_scores import SavedScores
 from rl_aesthetics.score_cache import ScoreCache
@@ -69,7 +69,8 @@ class RolloutWorker(SingleAgentEnvRunner):
     columns in place of episode objects, so that nothing but the network, the transforms and the juror costs time.
 
     `env_config` has `dataset`, `scorer`, `task`, `fresh_degradations`, `score_cache_size`, `saved_scores` (a
-    `SavedScores` or None), `store_frames`, `threads`, `review` (see `EpisodeSampler`), `crops` (a `Crops` or None).
+    `SavedScores` or None), `store_frames`, `threads`, `review` (see `EpisodeSampler`), `crops` (a `Crops` or None),
+    `variants` (`Variants`).
     """
 
     def __repr__(self) -> str:
@@ -85,7 +86,7 @@ class RolloutWorker(SingleAgentEnvRunner):
             dataset,
             EditSpace(task.actions),
             task.observation_size,
-            settings.get("undegraded_share", 0.0),
+            settings.get("variants", PLAIN),
             settings.get("crops"),
         )
         if photos.given:

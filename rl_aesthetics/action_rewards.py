@@ -6,7 +6,7 @@ import numpy as np
 
 from rl_aesthetics.dataset import RLDataset
 from rl_aesthetics.env import Task, pixel_change
-from rl_aesthetics.episode_photos import EpisodePhotos
+from rl_aesthetics.episode_photos import PLAIN, EpisodePhotos, Variants
 from rl_aesthetics.errors import UserError
 from rl_aesthetics.reference import ReferenceScorer
 from rl_aesthetics.transforms.photographic import framing_of, is_pointwise, render_reductions
@@ -27,11 +27,11 @@ class ActionRewards:
         UserError: the edits are not photographic, or STOP is not among them.
     """
 
-    def __init__(self, dataset: RLDataset, task: Task, undegraded_share: float = 0.0):
+    def __init__(self, dataset: RLDataset, task: Task, variants: Variants = PLAIN):
         self.space, self.scorer = EditSpace(task.actions), ReferenceScorer()
         if not self.space.photographic or self.space.stop is None:
             raise UserError("learner.full_information needs photographic transforms alone, and STOP")
-        photos = EpisodePhotos(dataset, self.space, task.observation_size, undegraded_share)
+        photos = EpisodePhotos(dataset, self.space, task.observation_size, variants)
         self.view, self.reward = photos.view(self.scorer.size), task.reward
 
     def __call__(self, photos_B: np.ndarray, states_B: np.ndarray) -> np.ndarray:

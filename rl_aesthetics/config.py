@@ -227,6 +227,9 @@ class Learner(Section):
     undegraded_share: Fraction = Field(
         0.0, description="share of training episodes on good photos ('tonal' and its like, fresh degradations only)"
     )
+    collage_share: Fraction = Field(
+        0.0, description="share of these episodes on two photos put together ('tonal' and its like, fresh degradations)"
+    )
     full_information: bool = Field(
         False, description="learn every action's reward from each state (juror.name=reference and gamma=0 only)"
     )

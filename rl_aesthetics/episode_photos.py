@@ -6,14 +6,16 @@ clipped is lost, as it is to whoever opens it. The original is the state `REFERE
 
 Numbers below N are the dataset's photos with their recorded degradations. Number i + N · v is photo i in variant v > 0:
 a random crop, mirrored or not, under a random degradation, all drawn from the number itself. So a rollout worker makes
-a new photo for every episode, and whoever knows the number can make it again.
+a new photo for every episode, and whoever knows the number can make it again. A part of another photo may cover a part
+of it (as in CutMix, arXiv 1905.04899): what went wrong is the same for both, and which photo it is tells less.
 """
 
 from __future__ import annotations
 
 from collections import OrderedDict
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
+import cv2
 import numpy as np
 
 from rl_aesthetics.crops import Boxes, Crops, cut, cut_squares
@@ -24,7 +26,45 @@ from rl_aesthetics.transforms import photographic
 from rl_aesthetics.transforms.space import EditSpace, View
 
 _RECENT = 512  # variants kept rendered, 25 kB each at 64 pixels: the episodes of a vector environment, and some
-_SMALLEST = 0.55  # side of a part, as a fraction of the photo's
+_SMALLEST = 0.5  # side of a part, as a fraction of the photo's
+_COVERED = 0.25, 0.75  # of a collage's height or width by the other photo
+
+
+@dataclass(frozen=True)
+class Variants:
+    """What the new photos of episodes are.
+
+    Attributes:
+        undegraded_share: good already, so that leaving them alone is learned too.
+        collage_share: put together from two photos.
+    """
+
+    undegraded_share: float = 0.0
+    collage_share: float = 0.0
+
+
+PLAIN = Variants()
+"""One degraded photo each."""
+
+
+@dataclass(frozen=True)
+class _Variant:
+    """Which part of its photo it is, how that was degraded, and which part of another photo covers how much of it."""
+
+    box: Boxes
+    strengths: dict[str, float]
+    other: Boxes | None = None
+    covered: float = 0.0
+    above: bool = False
+
+    def put_together(self, part_HWC: np.ndarray, other_HWC: np.ndarray) -> np.ndarray:
+        """The collage of two parts of the same size; a new array."""
+        collage_HWC = part_HWC.copy()
+        covered = (slice(int(self.covered * len(part_HWC))),)
+        if not self.above:
+            covered = (slice(None), slice(int(self.covered * part_HWC.shape[1])))
+        collage_HWC[covered] = other_HWC[covered]
+        return collage_HWC
 
 
 class EpisodePhotos:
@@ -34,7 +74,7 @@ class EpisodePhotos:
         dataset: what was degraded.
         space: what edits there are.
         size: side of the observation; other sizes are reduced from it, or from the photo.
-        undegraded_share: of the variants that are good already, so that leaving them alone is learned too.
+        variants: what the numbers from N on are like.
         crops: in a reversible space, the numbers from N on; there are none if left out.
     """
 
@@ -43,10 +83,10 @@ class EpisodePhotos:
         dataset: RLDataset,
         space: EditSpace,
         size: int = 64,
-        undegraded_share: float = 0.0,
+        variants: Variants = PLAIN,
         crops: Crops | None = None,
     ):
-        self.dataset, self.space, self.size, self.undegraded_share = dataset, space, size, undegraded_share
+        self.dataset, self.space, self.size, self.variants = dataset, space, size, variants
         self.crops = crops
         self.given = space.photographic or not dataset.is_reversible
         """Whether edits act on the degraded photo as it is given, rather than on the original."""
@@ -79,8 +119,7 @@ class EpisodePhotos:
             return self.dataset.original(index)
         if variant == 0:
             return self.dataset.degraded(index)
-        box, strengths = self._variant(number)
-        return degrade_tone(cut(self.dataset.original(index), box), strengths)
+        return degrade_tone(self.original(number), self.strengths(number))
 
     def original(self, number: int) -> np.ndarray:
         """What it should become, uint8 `(H, W, 3)` BGR."""
@@ -88,25 +127,36 @@ class EpisodePhotos:
         photo_HWC = self.dataset.original(index)
         if variant == 0:
             return photo_HWC
-        return cut(photo_HWC, self._variant(number)[0])
+        variant = self._variant(number)
+        part_HWC = cut(photo_HWC, variant.box)
+        if variant.other is None:
+            return part_HWC
+        other_HWC = cut(self.dataset.original(variant.other.photos_B.item()), variant.other)
+        other_HWC = cv2.resize(other_HWC, part_HWC.shape[1::-1], interpolation=cv2.INTER_AREA)
+        return variant.put_together(part_HWC, other_HWC)
 
     def pair(self, number: int) -> tuple[np.ndarray, np.ndarray]:
         """(as given, original) of a variant, uint8 RGB `(3, S, S)` each, at the observation's size."""
         if number in self._recent:
             self._recent.move_to_end(number)
             return self._recent[number]
-        photo_3LL = self.dataset.thumbnails(2 * self.size)[number % len(self.dataset)]
-        box, strengths = self._variant(number)
-        box = replace(box, photos_B=np.zeros(1, int))
+        variant = self._variant(number)
         # The larger square is degraded and then reduced, as a photo is: clipping comes before averaging. Good ones take
         # the same way, or else their sharpness would tell them.
         side = self.size if self.crops is not None else 2 * self.size
-        original_LL3 = cut_squares(photo_3LL.transpose(1, 2, 0)[None], box, side)[0]
+        original_LL3 = self._square(variant.box, side)
+        if variant.other is not None:
+            original_LL3 = variant.put_together(original_LL3, self._square(variant.other, side))
         original_3SS = reduce_image(original_LL3, self.size).transpose(2, 0, 1)
-        if not strengths:
+        if not variant.strengths:
             return self._remember(number, (original_3SS, original_3SS))
-        given_LL3 = np.ascontiguousarray(degrade_tone(original_LL3[..., ::-1], strengths)[..., ::-1])
+        given_LL3 = np.ascontiguousarray(degrade_tone(original_LL3[..., ::-1], variant.strengths)[..., ::-1])
         return self._remember(number, (reduce_image(given_LL3, self.size).transpose(2, 0, 1), original_3SS))
+
+    def _square(self, box: Boxes, side: int) -> np.ndarray:
+        """One part of a photo, uint8 RGB `(side, side, 3)`."""
+        photo_3LL = self.dataset.thumbnails(2 * self.size)[box.photos_B.item()]
+        return cut_squares(photo_3LL.transpose(1, 2, 0)[None], replace(box, photos_B=np.zeros(1, int)), side)[0]
 
     def _remember(self, number: int, pair: tuple[np.ndarray, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
         self._recent[number] = pair
@@ -116,19 +166,24 @@ class EpisodePhotos:
 
     def strengths(self, number: int) -> dict[str, float]:
         """How a variant was degraded; empty for good photos, and where edits act on the original."""
-        return self._variant(number)[1]
+        return self._variant(number).strengths
 
-    def _variant(self, number: int) -> tuple[Boxes, dict[str, float]]:
-        """Which part of its photo a variant is, and how that was degraded."""
-        return (self.crops(np.array([number])), {}) if self.crops is not None else self._drawn(number)
-
-    def _drawn(self, number: int) -> tuple[Boxes, dict[str, float]]:
-        """The part of a photo, of its shape, and how it was degraded, drawn from the variant's number."""
+    def _variant(self, number: int) -> _Variant:
+        if self.crops is not None:
+            return _Variant(self.crops(np.array([number])), {})
         generator = np.random.default_rng(number)
+        box, good = self._part(number, generator), generator.random() < self.variants.undegraded_share
+        strengths = {} if good else self.model.draw(generator)
+        if generator.random() >= self.variants.collage_share:
+            return _Variant(box, strengths)
+        other = self._part(int(generator.integers(len(self.dataset))), generator)
+        return _Variant(box, strengths, other, generator.uniform(*_COVERED), generator.random() < 0.5)
+
+    def _part(self, number: int, generator: np.random.Generator) -> Boxes:
+        """A random part of a photo, of its shape."""
         share_1, place_21 = generator.uniform(_SMALLEST, 1, 1), generator.random((2, 1))
-        mirrored_1, good = generator.random(1) < 0.5, generator.random() < self.undegraded_share
-        box = Boxes(np.zeros(1, int), *(place_21 * (1 - share_1)), share_1, share_1, mirrored_1)
-        return box, {} if good else self.model.draw(generator)
+        mirrored_1, photo_1 = generator.random(1) < 0.5, np.array([number % len(self.dataset)])
+        return Boxes(photo_1, *(place_21 * (1 - share_1)), share_1, share_1, mirrored_1)
 
 
 class Reductions:

@@ -19,9 +19,9 @@ from torch import Tensor, nn
 from rl_aesthetics.backbones import BackboneTrunk
 from rl_aesthetics.errors import UserError
 from rl_aesthetics.heads import ActionHead, of_actions, project
-from rl_aesthetics.scoring import reduce_image
 from rl_aesthetics.tone_trunk import ToneTrunk
 from rl_aesthetics.transforms import STOP, TRANSFORMS, algebra, photographic
+from rl_aesthetics.transforms.space import edit_observations
 from rl_aesthetics.transforms.transform import closest
 from rl_aesthetics.trunks import WIDTHS, FoldedTrunk, convolution_trunk, plain_trunk, residual_trunk
 
@@ -38,7 +38,7 @@ class QNetwork(nn.Module):
             not depend on score(s): it is the value of what the action leads to, on the scale of the scores. The arg max
             is the same; the learner puts the scores into its targets.
         bf16: whether `features` computes in bfloat16, by autocast.
-        mirror: whether acting looks at the mirror image, too (`EditScoring`).
+        mirror: whether `EditScoring` looks at the mirror image, too, when acting (`ToneTrunk` has its own).
     """
 
     values_include_score = False
@@ -167,18 +167,26 @@ class Residual(HeadPerAction):
 
 
 class Tone(HeadPerAction):
-    """Convolutions for tone and colour (`rl_aesthetics.tone_trunk`), for the photographic edits.
+    """What decides about tone and colour (`rl_aesthetics.tone_trunk`), for the photographic edits.
 
     Args:
-        histograms, mirror: of `ToneTrunk`.
+        widths, histograms, mirror, dropout: of `ToneTrunk`.
         value_scale: what the head's outputs are divided by. Rewards are hundredths where a new network's outputs are
             tenths; where they are of one size, learning is not spent on becoming small.
     """
 
     def __init__(
-        self, actions: Sequence[str], size: int = 64, histograms=False, mirror=False, value_scale=1.0, **head: Any
+        self,
+        actions: Sequence[str],
+        size: int = 64,
+        widths: Sequence[int] = (32, 64, 96, 128),
+        histograms: bool | Sequence[int] = False,
+        mirror: bool = False,
+        dropout: float = 0.0,
+        value_scale: float = 1.0,
+        **head: Any,
     ):
-        super().__init__(actions, size, ToneTrunk(histograms=histograms, mirror=mirror), 128, **head)
+        super().__init__(actions, size, ToneTrunk(widths, histograms, mirror, dropout), 128, **head)
         self.value_scale = value_scale
 
     def forward(self, observations_BCHW: Tensor) -> Tensor:
@@ -272,10 +280,9 @@ class EditScoring(QNetwork):
         self._folded = None
 
     def forward(self, observations_BCHW: Tensor) -> Tensor:
-        batch, actions = len(observations_BCHW), len(self.actions)
-        every_A = torch.arange(actions).repeat(batch)
-        images = self.edited(observations_BCHW.repeat_interleave(actions, 0), every_A)
-        return self._values(self._outputs(images, every_A.to(images.device))).view(batch, actions)
+        every_A = torch.arange(len(self.actions)).repeat(len(observations_BCHW))
+        images = self.edited(observations_BCHW.repeat_interleave(len(self.actions), 0), every_A)
+        return self._values(self._outputs(images, every_A.to(images.device))).view(-1, len(self.actions))
 
     def taken(self, observations_BCHW: Tensor, actions_B: Tensor) -> Tensor:
         return self._values(self._outputs(self.edited(observations_BCHW, actions_B), actions_B))
@@ -330,13 +337,7 @@ class EditScoring(QNetwork):
         elif self.parameters_A is not None:
             edited = photographic.render_reductions(pixels, self.parameters_A[actions])
         else:
-            edited = pixels.copy()
-            for k, action in enumerate(actions):
-                if self.actions[action] != STOP:
-                    image_HWC = np.ascontiguousarray(pixels[k, ::-1].transpose(1, 2, 0))
-                    # Crops are smaller than what they were made from.
-                    image_HWC = reduce_image(TRANSFORMS[self.actions[action]](image_HWC), self.size)
-                    edited[k] = image_HWC[..., ::-1].transpose(2, 0, 1)
+            edited = edit_observations(pixels, [self.actions[action] for action in actions])
         return torch.from_numpy(edited).to(observations_BCHW.device)
 
     def _values(self, outputs: Tensor) -> Tensor:

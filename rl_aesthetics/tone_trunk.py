@@ -7,28 +7,43 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+from rl_aesthetics.errors import UserError
 from rl_aesthetics.trunks import Normalise
 
-_JOINT, _OWN = 8, 32  # bins a channel
+_JOINT_BITS, _OWN_BITS = 3, 5  # of each channel: 8 and 32 bins
+_JOINT, _OWN = 2**_JOINT_BITS, 2**_OWN_BITS
 
 
 class ToneTrunk(nn.Module):
-    """3×3 convolutions with batch norm at half the resolution, and means over the image after every one of them.
+    """How much of which colours there is, and what convolutions make of it.
 
-    uint8 RGB `(B, 3, S, S)` to float32 `(B, 6 + 2 · widths[0] + Σ widths[1:])`: mean and spread of the colours
-    themselves and of the first layer's features, means of the others'. The early means are a learned histogram; the
-    late ones know what is a face and what a sky. Half the resolution costs a third of the time.
+    uint8 RGB `(B, 3, S, S)` to float32 `(B, F)`: with convolutions mean and spread of the colours themselves and of the
+    first one's features, and means of the others'; what layers make of histograms. The early means are a learned
+    histogram; the late ones know what is a face and what a sky, if they saw thousands of photos. Of a few hundred they
+    learn which photo it is, and leaving them out is better (benchmarks/README.md).
 
     Args:
-        widths: channels of the convolutions.
-        histograms: 64 more features, one linear layer over the square roots of the joint histogram of the colours (8
-            bins a channel) and of each channel's own (32 bins), counted at full resolution.
+        widths: channels of 3×3 convolutions with batch norm at half the resolution, which costs a third of the time.
+        histograms: widths of layers over the square roots of the joint histogram of the colours (8 bins a channel) and
+            of each channel's own (32 bins), counted at full resolution; True is one of 64.
+        dropout: share of the histograms and of their layers' outputs that is left out at random when learning.
         mirror: in evaluation mode, features are means over the image and its mirror image: tone has no left and right,
             and the errors of the two are not the same ones.
+
+    Raises:
+        UserError: neither convolutions nor histograms.
     """
 
-    def __init__(self, widths: Sequence[int] = (32, 64, 96, 128), histograms: bool = False, mirror: bool = False):
+    def __init__(
+        self,
+        widths: Sequence[int] = (32, 64, 96, 128),
+        histograms: bool | Sequence[int] = False,
+        mirror: bool = False,
+        dropout: float = 0.0,
+    ):
         super().__init__()
+        if not widths and not histograms:
+            raise UserError("network 'tone' sees nothing: give widths or histograms")
         self.mirror = mirror
         self.normalise, self.halve = Normalise(), nn.AvgPool2d(2)
         layers, channels = [], 3
@@ -38,26 +53,39 @@ class ToneTrunk(nn.Module):
             layers.append(nn.Sequential(convolution, nn.BatchNorm2d(width), nn.ReLU(inplace=True)))
             channels = width
         self.layers = nn.ModuleList(layers)
-        self.histograms = nn.Sequential(nn.Linear(_JOINT**3 + 3 * _OWN, 64), nn.ReLU()) if histograms else None
+        self.histograms = _layers(_JOINT**3 + 3 * _OWN, [64] if histograms is True else histograms or [], dropout)
         self.to(memory_format=torch.channels_last)
 
     def forward(self, images_BCHW: Tensor) -> Tensor:
-        pooled_BF = self._pooled(images_BCHW)
-        if self.mirror and not self.training:
-            pooled_BF = (pooled_BF + self._pooled(images_BCHW.flip(3))) / 2
+        parts = []
+        if self.layers:
+            pooled_BF = self._pooled(images_BCHW)
+            if self.mirror and not self.training:
+                pooled_BF = (pooled_BF + self._pooled(images_BCHW.flip(3))) / 2
+            parts.append(pooled_BF)
         if self.histograms is not None:
-            pooled_BF = torch.cat([pooled_BF, self.histograms(colour_histograms(images_BCHW))], 1)
-        return pooled_BF
+            parts.append(self.histograms(colour_histograms(images_BCHW)))
+        return torch.cat(parts, 1)
 
     def _pooled(self, images_BCHW: Tensor) -> Tensor:
         features = self.halve(self.normalise(images_BCHW).contiguous(memory_format=torch.channels_last))
-        pooled = [features.mean((2, 3)), features.std((2, 3))]
+        pooled = [features.mean((2, 3)), spread(features)]
         for k, layer in enumerate(self.layers):
             features = layer(features)
             pooled.append(features.mean((2, 3)))
             if k == 0:
-                pooled.append(features.std((2, 3)))
+                pooled.append(spread(features))
         return torch.cat(pooled, 1)
+
+
+def _layers(features: int, widths: Sequence[int], dropout: float) -> nn.Sequential | None:
+    """Linear layers with ReLU, and dropout before each and after the last; None without widths."""
+    left_out = [nn.Dropout(dropout)] if dropout else []
+    layers = [*left_out]
+    for width in widths:
+        layers += [nn.Linear(features, width), nn.ReLU(), *left_out]
+        features = width
+    return nn.Sequential(*layers) if widths else None
 
 
 def colour_histograms(images_BCHW: Tensor) -> Tensor:
@@ -66,11 +94,24 @@ def colour_histograms(images_BCHW: Tensor) -> Tensor:
     Square roots of the shares, so that rare colours count (Hellinger's distance is then Euclid's), times four, so that
     a common one is about 1.
     """
-    joint_B3N = (images_BCHW // (256 // _JOINT)).long().flatten(2)
-    joint_BN = (joint_B3N[:, 0] * _JOINT + joint_B3N[:, 1]) * _JOINT + joint_B3N[:, 2]
-    own_B3N = (images_BCHW // (256 // _OWN)).long().flatten(2)
-    own_B3N = own_B3N + torch.arange(3, device=own_B3N.device)[:, None] * _OWN
-    bins_BN = torch.cat([joint_BN, own_B3N.flatten(1) + _JOINT**3], 1)
-    counts_BF = torch.zeros(len(bins_BN), _JOINT**3 + 3 * _OWN, device=bins_BN.device)
-    counts_BF.scatter_add_(1, bins_BN, torch.ones((), device=bins_BN.device).expand_as(bins_BN))
-    return 4 * (counts_BF / joint_BN.shape[1]).sqrt()
+    batch, pixels = len(images_BCHW), images_BCHW[0, 0].numel()
+    red, green, blue = (images_BCHW >> (8 - _JOINT_BITS)).short().flatten(2).unbind(1)
+    joint_BN = (red * _JOINT + green) * _JOINT + blue
+    own_B3N = (images_BCHW >> (8 - _OWN_BITS)).flatten(2)
+    counts_BF = torch.cat([_counts(joint_BN, _JOINT**3), _counts(own_B3N, _OWN).view(batch, 3 * _OWN)], 1)
+    return 4 * (counts_BF / pixels).sqrt()
+
+
+def _counts(bins: Tensor, number: int) -> Tensor:
+    """How often each of `number` bins occurs along the last dimension, one after the other in one long vector."""
+    rows = bins.int().reshape(-1, bins.shape[-1])
+    first = torch.arange(0, len(rows) * number, number, dtype=torch.int32, device=bins.device)
+    # A tenth of what `scatter_add_` takes on a CPU.
+    return torch.bincount((rows + first[:, None]).view(-1), minlength=len(rows) * number).view(len(rows), number)
+
+
+def spread(features_BCHW: Tensor) -> Tensor:
+    """`features_BCHW.std((2, 3))`, in a third of the time for channels-last features; 0.001 at least."""
+    pixels = features_BCHW[0, 0].numel()
+    means_BC, squares_BC = features_BCHW.mean((2, 3)), features_BCHW.square().mean((2, 3))
+    return ((squares_BC - means_BC.square()) * (pixels / (pixels - 1))).clamp_min(1e-6).sqrt()

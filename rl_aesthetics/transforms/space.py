@@ -177,3 +177,15 @@ class View:
             edited_HWC = self.space.edit(photo(int(photos_B[k])), int(states_B[k]))
             rendered[k] = reduce_image(edited_HWC, self.size)[..., ::-1].transpose(2, 0, 1)
         return rendered
+
+
+def edit_observations(pixels_BCHW: np.ndarray, names: Sequence[str]) -> np.ndarray:
+    """What edits make of observations, one by one, by what they do to any photo: uint8 RGB `(B, 3, S, S)`, new."""
+    edited_BCHW = pixels_BCHW.copy()
+    for k, name in enumerate(names):
+        if name != STOP:
+            photo_HWC = np.ascontiguousarray(pixels_BCHW[k, ::-1].transpose(1, 2, 0))
+            # Crops are smaller than what they were made from.
+            photo_HWC = reduce_image(TRANSFORMS[name](photo_HWC), pixels_BCHW.shape[-1])
+            edited_BCHW[k] = photo_HWC[..., ::-1].transpose(2, 0, 1)
+    return edited_BCHW

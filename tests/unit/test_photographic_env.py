@@ -10,7 +10,7 @@ from scenes import scene, scorer
 from rl_aesthetics.action_rewards import ActionRewards
 from rl_aesthetics.dataset import RLDataset
 from rl_aesthetics.env import ImageEditEnv, ImageEditVectorEnv, Task
-from rl_aesthetics.episode_photos import EpisodePhotos
+from rl_aesthetics.episode_photos import EpisodePhotos, Variants
 from rl_aesthetics.episodes import Evaluation
 from rl_aesthetics.errors import ScoringError, UserError
 from rl_aesthetics.judges import judge, leaves_alone, summarise
@@ -28,7 +28,7 @@ from rl_aesthetics.tonal_degradation import (
     strengths_of,
     tonal_model,
 )
-from rl_aesthetics.tone_trunk import colour_histograms
+from rl_aesthetics.tone_trunk import colour_histograms, spread
 from rl_aesthetics.transforms import STOP, TRANSFORMS, action_names, photographic
 from rl_aesthetics.transforms.space import EditSpace
 
@@ -115,7 +115,9 @@ def test_the_rewards_of_all_actions_are_what_the_environment_pays():
 
 def test_variants_are_made_from_their_number_alone_and_differ():
     dataset = photos((96, 128))
-    tables = [EpisodePhotos(dataset, EditSpace(TASK.actions), undegraded_share=0.2) for _ in range(2)]
+    tables = [
+        EpisodePhotos(dataset, EditSpace(TASK.actions), variants=Variants(undegraded_share=0.2)) for _ in range(2)
+    ]
     numbers = np.arange(3, 33)
     first, second = (table.view(64)(numbers, np.zeros(30, int)) for table in tables)
     np.testing.assert_array_equal(first, second)
@@ -123,9 +125,28 @@ def test_variants_are_made_from_their_number_alone_and_differ():
 
 
 def test_some_variants_are_good_photos_to_be_left_alone():
-    table = EpisodePhotos(photos((96, 128)), EditSpace(TASK.actions), undegraded_share=0.3)
+    table = EpisodePhotos(photos((96, 128)), EditSpace(TASK.actions), variants=Variants(undegraded_share=0.3))
     same = [np.array_equal(*table.pair(number)) for number in range(3, 303)]
     assert 0.2 < np.mean(same) < 0.4
+
+
+def test_in_a_collage_a_part_of_another_photo_covers_a_quarter_to_three_quarters():
+    dataset = photos((96, 128))
+    one, two = (EpisodePhotos(dataset, EditSpace(TASK.actions), variants=Variants(0.2, share)) for share in (0.0, 1.0))
+    shares = []
+    for number in range(3, 33):
+        assert one.strengths(number) == two.strengths(number)
+        changed_HW = (one.original(number) != two.original(number)).any(2)
+        (rows,), (columns,) = np.nonzero(changed_HW.any(1)), np.nonzero(changed_HW.any(0))
+        assert rows[0] == columns[0] == 0
+        shares.append((rows[-1] + 1) * (columns[-1] + 1) / changed_HW.size)
+        degraded = degrade_tone(two.original(number), two.strengths(number))
+        np.testing.assert_array_equal(two.photo(number), degraded)
+        given, original = (planes.astype(int).transpose(1, 2, 0) for planes in two.pair(number))
+        whole = reduce_image(two.original(number), 64)[..., ::-1].astype(int)
+        assert np.abs(whole - original).mean() < 6  # cut from a larger photo
+        assert np.array_equal(given, original) == (not two.strengths(number))
+    assert 0.2 < min(shares) < max(shares) <= 0.75
 
 
 def test_fresh_episodes_are_variants_and_recorded_ones_are_not():
@@ -269,10 +290,29 @@ def test_with_mirror_the_tone_network_sees_no_left_and_right_and_its_values_are_
     assert not torch.allclose(plain(images), plain(images.flip(3)))
 
 
+def test_the_tone_network_can_do_without_convolutions_or_histograms_and_leaves_out_only_when_learning():
+    images = torch.from_numpy(np.stack([scene(64, 64, 0), scene(64, 64, 1)]).transpose(0, 3, 1, 2))
+    network = make_network("tone", TASK.actions, widths=[], histograms=[16, 8], dropout=0.5)
+    assert not torch.equal(network(images), network(images))
+    network.eval()
+    torch.testing.assert_close(network(images), network(images))
+    moved = images.flatten(2)[:, :, torch.randperm(64 * 64)].view_as(images)
+    torch.testing.assert_close(network(moved), network(images))  # histograms know no places
+    with pytest.raises(UserError, match="sees nothing"):
+        make_network("tone", TASK.actions, widths=[])
+
+
+def test_the_spread_is_the_standard_deviation():
+    features = torch.rand(3, 5, 8, 8).to(memory_format=torch.channels_last)
+    torch.testing.assert_close(spread(features), features.std((2, 3)))
+    flat = torch.ones(1, 1, 4, 4, requires_grad=True)
+    assert torch.isfinite(torch.autograd.grad(spread(flat).sum(), flat)[0]).all()
+
+
 def test_good_variants_are_as_sharp_as_degraded_ones():
-    table = EpisodePhotos(photos((96, 128)), EditSpace(TASK.actions), undegraded_share=0.5)
+    table = EpisodePhotos(photos((96, 128)), EditSpace(TASK.actions), variants=Variants(undegraded_share=0.5))
     numbers = [n for n in range(len(table), 60) if table.strengths(n)]
-    never = EpisodePhotos(photos((96, 128)), EditSpace(TASK.actions), undegraded_share=1.0)
+    never = EpisodePhotos(photos((96, 128)), EditSpace(TASK.actions), variants=Variants(undegraded_share=1.0))
     assert numbers
     for number in numbers:  # of one number the part is the same, whether it is degraded or not
         np.testing.assert_array_equal(table.pair(number)[1], never.pair(number)[0])
