@@ -18,7 +18,7 @@ from rl_aesthetics.config import Config
 from rl_aesthetics.crops import Crops
 from rl_aesthetics.dataset import RLDataset
 from rl_aesthetics.env import Task
-from rl_aesthetics.episode_photos import Variants
+from rl_aesthetics.episode_photos import PLAIN, EpisodePhotos, Variants
 from rl_aesthetics.errors import UserError
 from rl_aesthetics.networks import EditScoring
 from rl_aesthetics.saved_scores import SavedScores
@@ -53,7 +53,7 @@ def build_algorithm(
                 "scorer": scorer,
                 "task": task,
                 "fresh_degradations": learner.fresh_degradations,
-                "variants": Variants(learner.undegraded_share, learner.collage_share),
+                "variants": _variants(config, dataset, task),
                 "crops": _crops(config, dataset, task),
                 "score_cache_size": config.juror.score_cache_size,
                 "saved_scores": saved_scores,
@@ -127,6 +127,17 @@ def _crops(config: Config, dataset: RLDataset, task: Task) -> Crops | None:
     if not (EditSpace(task.actions).reversible and dataset.is_reversible):
         raise UserError("learner.crops is for reversible edits; others begin each episode on a new crop anyway")
     return Crops(len(dataset), learner.crops, seed=learner.seed)
+
+
+def _variants(config: Config, dataset: RLDataset, task: Task) -> Variants:
+    learner = config.learner
+    variants = Variants(learner.undegraded_share, learner.collage_share)
+    if variants != PLAIN and not (learner.fresh_degradations and EpisodePhotos(dataset, EditSpace(task.actions)).given):
+        raise UserError(
+            "learner.undegraded_share and learner.collage_share are for photographic edits with "
+            "learner.fresh_degradations=true: without them no photo is made for an episode"
+        )
+    return variants
 
 
 def _as_the_pocket_juror(network: EditScoring) -> None:
