@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from ray.rllib.algorithms.algorithm_config import AlgorithmConfig
 from ray.rllib.core.rl_module.rl_module import RLModuleSpec
 
@@ -53,8 +55,7 @@ def build_algorithm(
                 "scorer": scorer,
                 "task": task,
                 "fresh_degradations": learner.fresh_degradations,
-                "variants": _variants(config, dataset, task),
-                "crops": _crops(config, dataset, task),
+                **episode_settings(config, dataset, task),
                 "score_cache_size": config.juror.score_cache_size,
                 "saved_scores": saved_scores,
                 "store_frames": learner.replay == "frames",
@@ -118,6 +119,15 @@ def build_algorithm(
     if learner.warm_start:
         algorithm.start_from(_as_the_pocket_juror)
     return algorithm
+
+
+def episode_settings(config: Config, dataset: RLDataset, task: Task) -> dict[str, Any]:
+    """What new photos of episodes are like: `variants` and `crops` of the rollout workers' settings.
+
+    Raises:
+        UserError: they are not for these edits.
+    """
+    return {"variants": _variants(config, dataset, task), "crops": _crops(config, dataset, task)}
 
 
 def _crops(config: Config, dataset: RLDataset, task: Task) -> Crops | None:

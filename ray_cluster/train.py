@@ -19,7 +19,7 @@ from typing import Any
 import ray
 import torch
 
-from ray_cluster.algorithm import build_algorithm
+from ray_cluster.algorithm import build_algorithm, episode_settings
 from ray_cluster.checkpoint import CheckpointStore, open_checkpoint
 from ray_cluster.elastic import ClusterFollower
 from ray_cluster.epochs import EpochLoop
@@ -126,6 +126,7 @@ class Training:
                 raise UserError(f"{config.dataset} cannot be trained on: {error}") from None
         if config.learner.replay == "reference" and not EditSpace(self.task.actions).reversible:
             raise UserError("learner.replay=reference needs reversible transforms alone; use learner.replay=frames")
+        episode_settings(config, self.dataset, self.task)  # what does not fit these edits, too
         storage = config.checkpoints.storage or config.output / STATE
         self.store = CheckpointStore(storage, config.checkpoints.keep)
         self.resumed: dict[str, Any] | None = None

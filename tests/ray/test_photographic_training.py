@@ -5,13 +5,10 @@ import pytest
 import ray
 from written_splits import write_darkened_split
 
-from ray_cluster.algorithm import build_algorithm
 from ray_cluster.full_information import FullInformationDQN
-from ray_cluster.topology import one_machine, plan
-from ray_cluster.train import Training, task_of
+from ray_cluster.train import Training
 from rl_aesthetics.agent import DQNAgent
 from rl_aesthetics.config import load_config
-from rl_aesthetics.dataset import RLDataset
 from rl_aesthetics.enhance import enhance_photo
 from rl_aesthetics.errors import UserError
 from rl_aesthetics.reference import ReferenceScorer
@@ -117,9 +114,10 @@ def test_the_agent_it_leaves_came_nearest_in_validation_and_edits_photos_without
 @pytest.mark.parametrize("share", ["undegraded_share", "collage_share"])
 def test_good_photos_and_collages_are_refused_where_no_photo_is_made_for_an_episode(configured, share):
     config = configured(1)
+    config = config.model_copy(update={"output": config.output.with_name("refused")})
     shares = {"undegraded_share": 0.0, "collage_share": 0.0, share: 0.1}
     learner = config.learner.model_copy(update={"fresh_degradations": False, **shares})
     config = config.model_copy(update={"learner": learner})
-    dataset = RLDataset(config.dataset, "train")
     with pytest.raises(UserError, match=r"learner\.fresh_degradations=true"):
-        build_algorithm(config, dataset, ReferenceScorer(), task_of(config), plan(config, one_machine(2)))
+        Training(config)
+    assert not config.output.exists()
