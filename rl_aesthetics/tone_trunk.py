@@ -27,8 +27,8 @@ class ToneTrunk(nn.Module):
         histograms: widths of layers over the square roots of the joint histogram of the colours (8 bins a channel) and
             of each channel's own (32 bins), counted at full resolution; True is one of 64.
         dropout: share of the histograms and of their layers' outputs that is left out at random when learning.
-        mirror: in evaluation mode, features are means over the image and its mirror image: tone has no left and right,
-            and the errors of the two are not the same ones.
+        mirror: in evaluation mode, the convolutions' features are means over the image and its mirror image: tone has
+            no left and right, and the errors of the two are not the same ones. Histograms see none anyway.
 
     Raises:
         UserError: neither convolutions nor histograms.
@@ -103,10 +103,10 @@ def colour_histograms(images_BCHW: Tensor) -> Tensor:
 
 
 def _counts(bins: Tensor, number: int) -> Tensor:
-    """How often each of `number` bins occurs along the last dimension, one after the other in one long vector."""
+    """How often each of `number` bins occurs along the last dimension: `(rows, number)`, the other dimensions as rows."""
     rows = bins.int().reshape(-1, bins.shape[-1])
     first = torch.arange(0, len(rows) * number, number, dtype=torch.int32, device=bins.device)
-    # A tenth of what `scatter_add_` takes on a CPU.
+    # Each row has bins of its own in one long vector; a tenth of what `scatter_add_` takes on a CPU.
     return torch.bincount((rows + first[:, None]).view(-1), minlength=len(rows) * number).view(len(rows), number)
 
 
@@ -114,4 +114,4 @@ def spread(features_BCHW: Tensor) -> Tensor:
     """`features_BCHW.std((2, 3))`, in a third of the time for channels-last features; 0.001 at least."""
     pixels = features_BCHW[0, 0].numel()
     means_BC, squares_BC = features_BCHW.mean((2, 3)), features_BCHW.square().mean((2, 3))
-    return ((squares_BC - means_BC.square()) * (pixels / (pixels - 1))).clamp_min(1e-6).sqrt()
+    return ((squares_BC - means_BC.square()) * (pixels / max(1, pixels - 1))).clamp_min(1e-6).sqrt()
