@@ -103,7 +103,7 @@ def colour_histograms(images_BCHW: Tensor) -> Tensor:
 
 
 def _counts(bins: Tensor, number: int) -> Tensor:
-    """How often each of `number` bins occurs along the last dimension: `(rows, number)`, the other dimensions as rows."""
+    """How often each of `number` bins occurs along the last dimension, the others as rows: `(rows, number)`."""
     rows = bins.int().reshape(-1, bins.shape[-1])
     first = torch.arange(0, len(rows) * number, number, dtype=torch.int32, device=bins.device)
     # Each row has bins of its own in one long vector; a tenth of what `scatter_add_` takes on a CPU.
