@@ -63,10 +63,11 @@ class CheckpointStore:
 
     def names(self) -> list[str]:
         """Names of the complete checkpoints, oldest first. What a crash left unfinished is not among them."""
-        found = self._files.get_file_info(fs.FileSelector(self._root, allow_not_found=True))
-        names = sorted(entry.base_name for entry in found if _NAME.fullmatch(entry.base_name))
-        manifests = self._files.get_file_info([f"{self._root}/{name}/{MANIFEST}" for name in names]) if names else []
-        return [n for n, manifest in zip(names, manifests, strict=True) if manifest.type is fs.FileType.File]
+        # Google's client lists a folder only where somebody made a marker for it, so what lies in folders is listed.
+        selector = fs.FileSelector(self._root, allow_not_found=True, recursive=True)
+        files = [e.path for e in self._files.get_file_info(selector) if e.type is fs.FileType.File]
+        written = [path.removeprefix(f"{self._root}/").removesuffix(f"/{MANIFEST}") for path in files]
+        return sorted(name for name in written if _NAME.fullmatch(name))
 
     def write(self, env_steps: int, parts: dict[str, Any], best: int | None = None) -> str:
         """Write a checkpoint, then delete those that are neither among the newest nor the best.
@@ -96,9 +97,11 @@ class CheckpointStore:
             if self._renames:
                 self._delete(f"{self._root}/{name}")  # one of an earlier try at the same step
                 self._files.move(target, f"{self._root}/{name}")
-        except OSError:
+        except (OSError, ArrowException) as error:  # Google's client has other errors, too
             self._delete(target)
-            raise
+            if isinstance(error, OSError):
+                raise
+            raise OSError(without_login(str(error))) from error
         kept = self.names()
         for old in kept[: -self.keep]:
             if best is None or old != f"step_{best:012d}":
