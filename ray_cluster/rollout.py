@@ -116,6 +116,8 @@ class RolloutWorker(SingleAgentEnvRunner):
         )
         self.num_envs = self.env.num_envs
         self._needs_initial_reset = True
+        if photos.crops is not None or (photos.given and settings["fresh_degradations"]):
+            photos.load()  # while the learner starts, too; the first episodes would wait for it
 
     def sample(
         self,

@@ -98,6 +98,12 @@ class EpisodePhotos:
     def __len__(self) -> int:
         return len(self.dataset)
 
+    def load(self) -> None:
+        """Read what numbers from N on are made of; otherwise that is done when the first episodes begin."""
+        self.dataset.thumbnails(2 * self.size)
+        if self.crops is not None:
+            self.dataset.thumbnails(self.size)  # number i is the whole photo
+
     def start_states(self) -> np.ndarray:
         """The edit state in which each photo's recorded episode begins, int64 `(N,)`."""
         return np.zeros(len(self.dataset), np.int64) if self.given else self.dataset.start_states()

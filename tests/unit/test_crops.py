@@ -68,6 +68,18 @@ def test_an_episode_on_a_crop_shows_the_crop_under_its_edits(dataset):
     assert (shown[1:] == algebra.render_rgb(parts, states[1:])).all()
 
 
+def test_once_loaded_no_episode_waits_for_a_file(dataset, monkeypatch):
+    photos = EpisodePhotos(dataset, EditSpace(REVERSIBLE), crops=Crops(3, 4))
+    photos.load()
+
+    def read(index):
+        raise AssertionError(f"photo {index} was read again")
+
+    monkeypatch.setattr(dataset, "original", read)
+    numbers = np.arange(15)
+    assert photos.view(64)(numbers, np.zeros(15, int)).any((1, 2, 3)).all()
+
+
 def test_a_sampler_draws_every_crop_of_its_photos_and_no_others(dataset):
     sampler = EpisodeSampler(dataset.start_states(), shard=(0, 2), variants=2)
     drawn = {sampler()[0] for _ in range(300)}
