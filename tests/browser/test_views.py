@@ -91,12 +91,31 @@ def test_the_slider_shows_the_photo_as_it_came_and_works_by_keyboard(page, tmp_p
 def test_steps_change_by_keyboard_without_losing_the_focus(page, tmp_path):
     upload(page, swapped_photo(tmp_path)[0])
     page.wait_for_selector(".verdict")
+    page.wait_for_selector("[data-watch]", state="visible")  # before its program runs, the page follows links
     page.locator("[data-keep=step0]").focus()
     page.keyboard.press("Enter")
     page.wait_for_selector(".episode[data-at='0']")
     assert page.evaluate("document.activeElement.dataset.keep") == "step0"
     page.keyboard.press("ArrowRight")
     page.wait_for_selector(".episode[data-at='1']")
+
+
+def test_an_answer_that_comes_too_late_changes_neither_the_step_nor_the_focus(page, tmp_path):
+    upload(page, swapped_photo(tmp_path)[0])
+    page.wait_for_selector("[data-watch]", state="visible")
+    last = page.locator(".episode").get_attribute("data-last")
+    late = []
+    page.route(f"**/part?at={last}", lambda route: late.append(route))
+    page.evaluate("at => void show(at)", last)
+    page.locator("[data-keep=step0]").focus()
+    page.keyboard.press("Enter")
+    page.wait_for_selector(".episode[data-at='0']")
+    assert len(late) == 1
+    with page.expect_response(f"**/part?at={last}"):
+        late[0].continue_()
+    page.wait_for_timeout(300)
+    assert page.locator(".episode").get_attribute("data-at") == "0"
+    assert page.evaluate("document.activeElement.dataset.keep") == "step0"
 
 
 def test_you_play_against_the_agents_score(page, tmp_path):

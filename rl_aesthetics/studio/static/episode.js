@@ -3,7 +3,7 @@
 
 const frame = document.getElementById("episode"), said = document.getElementById("said");
 const base = `/episodes/${frame.dataset.key}`;
-let watching = 0, cut = 0;
+let watching = 0, cut = 0, asked = 0;
 
 const state = () => frame.querySelector(".episode").dataset;
 
@@ -28,12 +28,15 @@ function dress() {
 }
 
 async function show(at) {
-  const focused = document.activeElement && document.activeElement.dataset && document.activeElement.dataset.keep;
+  const turn = asked += 1;
   const answer = await fetch(at === undefined ? `${base}/part` : `${base}/part?at=${at}`);
   if (!answer.ok) return location.reload();
+  const part = await answer.text();
+  if (turn !== asked) return;  // something else was asked for since: this answer is of the past
+  const focused = document.activeElement && document.activeElement.dataset && document.activeElement.dataset.keep;
   const scrolled = frame.querySelector(".timeline");
   const left = scrolled ? scrolled.scrollLeft : 0;
-  frame.innerHTML = await answer.text();
+  frame.innerHTML = part;
   const timeline = frame.querySelector(".timeline");
   if (timeline) {
     timeline.scrollLeft = left;
