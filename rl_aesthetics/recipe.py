@@ -20,16 +20,18 @@ FORMAT = 1
 
 
 def describe(edits: Sequence[str]) -> dict:
-    """A recipe's content: the edits in order, and the parameters that they amount to where all are photographic."""
+    """A recipe's content: the edits in order, and the parameters that they amount to where all are photographic:
+    tonal ones in EV or log2 of a factor."""
     recipe: dict = {"format": FORMAT, "edits": list(edits), "titles": [TRANSFORMS[name].title for name in edits]}
     space = _space(edits)
     if edits and space.photographic:
         *_, state = _states(space, edits)
         values = photographic.unpack(state).tolist()
         recipe["parameters"] = {
-            field.name: value for field, value in zip(photographic.FIELDS, values, strict=True) if value
+            field.name: round(value * field.unit, 4) if field.unit != 1 else value
+            for field, value in zip(photographic.FIELDS, values, strict=True)
+            if value
         }
-        recipe["step"] = photographic.STEP
     return recipe
 
 

@@ -1,8 +1,8 @@
 """A photographer's edits: a photo's edit state is a vector of small integers, rendered once from the photo.
 
-Each edit changes one field of the vector: a tonal parameter by one or three steps of a quarter, a switch, a count, or
-the framing. The order of rendering is fixed, so the order of the edits does not matter, and one step up and one down is
-the photo itself:
+Each edit changes one field of the vector: a tonal parameter by one or three steps of a quarter, or by a third of one,
+a switch, a count, or the framing. The order of rendering is fixed, so the order of the edits does not matter, and one
+step up and one down is the photo itself:
 
     level the horizon, crop, mirror → denoise → auto contrast → gray world and the tonal parameters (`tone`) → CLAHE →
     sharpen
@@ -29,8 +29,16 @@ STEP = 0.25
 COARSE = 3
 """Steps in a coarse edit."""
 
-LIMIT = 12
-"""Steps that a tonal parameter can be away from 0; further edits in that direction change nothing."""
+FINE = 3
+"""Fine edits in a step. A twelfth of an EV is as little as a photographer's eye sees (37 dB on middle grey): what an
+agent that is not sure can change without harm."""
+
+LIMIT = 2.5
+"""How far a parameter of `FINELY` can be away from 0, in EV or log2 of a factor; the others half a step less than 2.
+Further edits in that direction change nothing."""
+
+FINELY = ("exposure", "contrast", "saturation", "temperature", "tint")
+"""The parameters that have fine edits: what photos most often go wrong in."""
 
 UNEDITED = 0
 
@@ -47,19 +55,26 @@ class Field:
         name: a tonal parameter of `tone.TONE`, or one of the others below.
         bits: that it takes; negative values are in two's complement.
         low, high: the values it can have.
+        unit: of a tonal parameter, what a value of 1 is: EV, or log2 of a factor.
     """
 
     name: str
     bits: int
     low: int
     high: int
+    unit: float = 1.0
 
+
+_MOST = round(LIMIT / STEP * FINE)
 
 FIELDS = (
-    *(Field(name, 5, -LIMIT, LIMIT) for name in tone.TONE),
+    *(
+        Field(name, 6, -_MOST, _MOST, STEP / FINE) if name in FINELY else Field(name, 4, -7, 7, STEP)
+        for name in tone.TONE
+    ),
     Field("gray_world", 1, 0, 1),
     Field("auto_contrast", 1, 0, 1),
-    Field("clahe", 2, 0, 1),
+    Field("clahe", 1, 0, 1),
     Field("sharpen", 2, 0, 3),
     Field("denoise", 2, 0, 3),
     Field("level", 1, 0, 1),
@@ -73,6 +88,7 @@ _SHIFTS = np.concatenate([[0], np.cumsum(_BITS)[:-1]])
 _MASKS = (1 << _BITS) - 1
 _LOW = np.array([field.low for field in FIELDS])
 _HIGH = np.array([field.high for field in FIELDS])
+_UNITS = np.array([field.unit for field in FIELDS[: len(tone.TONE)]], np.float32)
 
 ADD, TURN, CHOOSE = range(3)
 """What an edit does to its field: add within the bounds; the other one of 0 and 1; take a value."""
@@ -137,7 +153,39 @@ def apply(states, fields, kinds, amounts) -> np.ndarray:
 
 def tones(states_B: np.ndarray) -> np.ndarray:
     """Tone vectors float32 `(B, 9)` of states."""
-    return unpack(states_B)[..., : len(tone.TONE)].astype(np.float32) * np.float32(STEP)
+    return unpack(states_B)[..., : len(tone.TONE)].astype(np.float32) * _UNITS
+
+
+def edit_size(change: Change | None) -> float:
+    """How many steps an edit takes of a tonal parameter; 1 of anything else."""
+    if change is None or change.field >= len(tone.TONE):
+        return 1.0
+    return abs(change.amount) * FIELDS[change.field].unit / STEP
+
+
+EDITS_SIZE = len(FIELDS)
+"""Values that say which edits were made."""
+
+
+def edits_plane(states_B: np.ndarray, size: int) -> np.ndarray:
+    """The edits so far as a plane of an observation, uint8 `(B, 1, size, size)`: row k is 128 + the value of field k.
+
+    A row is constant, as the feature planes of AlphaZero are (arXiv 1712.01815); the rows below are 128.
+
+    Raises:
+        ValueError: the plane has fewer rows than there are fields.
+    """
+    if size < EDITS_SIZE:
+        raise ValueError(f"edits take {EDITS_SIZE} rows, an observation of {size} has fewer")
+    states_B = np.asarray(states_B)
+    plane_B1SS = np.full((len(states_B), 1, size, size), 128, np.uint8)
+    plane_B1SS[:, 0, :EDITS_SIZE] += unpack(states_B).astype(np.uint8)[..., None]  # negative values wrap around 256
+    return plane_B1SS
+
+
+def tones_shown(observations_B4SS: np.ndarray) -> np.ndarray:
+    """Tone vectors float32 `(B, 9)` that observations with an `edits_plane` as fourth channel tell."""
+    return (observations_B4SS[:, 3, : len(tone.TONE), 0].astype(np.float32) - 128) * _UNITS
 
 
 def is_pointwise(states_B: np.ndarray) -> np.ndarray:
@@ -254,14 +302,20 @@ def _edit(name: str, title: str, change: Change, keeps_size: bool = True) -> Tra
     return Transform(name, function, (), title, change=change, keeps_size=keeps_size)
 
 
+_SIZES = (("", "", 1.0), (f"_{COARSE}", f", {COARSE} steps", float(COARSE)), ("_fine", ", a little", 1 / FINE))
+"""Ends of names and titles, and steps, of the edits of a tonal parameter."""
+
+
 def _tonal() -> list[Transform]:
     rows = []
-    for steps in (1, COARSE):
+    for suffix, how_much, steps in _SIZES:
         for name, words in _SAYS.items():
+            if steps < 1 and name not in FINELY:
+                continue
+            amount = round(steps * STEP / FIELDS[PLACE[name]].unit)
             for sign, word, says in ((1, "up", words[0]), (-1, "down", words[1])):
-                title = says if steps == 1 else f"{says}, {steps} steps"
-                suffix = "" if steps == 1 else f"_{steps}"
-                rows.append(_edit(f"{name}_{word}{suffix}", title, Change(PLACE[name], ADD, sign * steps)))
+                change = Change(PLACE[name], ADD, sign * amount)
+                rows.append(_edit(f"{name}_{word}{suffix}", f"{says}{how_much}", change))
     return rows
 
 
@@ -285,7 +339,7 @@ TRANSFORMS = (
 TONAL = tuple(
     f"{name}_{direction}{suffix}"
     for name in ("exposure", "temperature", "tint", "contrast", "saturation")
-    for suffix in ("", f"_{COARSE}")
+    for suffix in ("_fine", "", f"_{COARSE}")
     for direction in ("up", "down")
 )
-"""Fine and coarse steps of the five parameters that photos most often go wrong in."""
+"""Fine, single and coarse steps of the parameters that photos most often go wrong in."""

@@ -31,12 +31,12 @@ def run(photos, out, work, **options):
 def test_a_recipe_names_its_edits_and_the_parameters_they_amount_to():
     described = recipe.describe(TONE)
     assert described["edits"] == list(TONE)
-    assert described["parameters"] == {"exposure": 1, "temperature": -1}
+    assert described["parameters"] == {"exposure": 0.25, "temperature": -0.25}
 
 
 def test_tonal_edits_are_rendered_once_however_many_steps_they_were():
     photo = scene(64, 80, 1)
-    once = photographic.render(photo, photographic.state_of(exposure=1, temperature=-1))
+    once = photographic.render(photo, photographic.state_of(exposure=photographic.FINE, temperature=-photographic.FINE))
     np.testing.assert_array_equal(recipe.render(photo, TONE), once)
 
 
