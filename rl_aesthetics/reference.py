@@ -14,17 +14,22 @@ import numpy as np
 from rl_aesthetics.errors import ScoringError
 from rl_aesthetics.scoring import Scorer
 
+VISIBLE = 10.0
+"""Mean squared ΔE below which differences hardly count."""
+
 
 class ReferenceScorer:
-    """Similarity in CIELab: `1 − log10(1 + mean ΔE²) / 4`, with ΔE the Euclidean distance (CIE 1976).
+    """Similarity in CIELab: `1 − log10(1 + mean ΔE² / 10) / 3`, with ΔE the Euclidean distance (CIE 1976).
 
-    1 is the original, 0.92 a mean squared ΔE of 1 (hardly to be seen), 0.5 of 100, 0 of 10,000 (black for white). The
-    logarithm makes a tenth of the error worth a quarter anywhere, as decibels do, so what is nearly right is not spoilt
-    for the sake of what is far off. Tone shows in few pixels: images of 16×16 do.
+    1 is the original, 0.99 a mean squared ΔE of 1 (hardly to be seen), 0.9 of 10, 0.65 of 100, 0 of 10,000 (black for
+    white). The logarithm makes a tenth of a great error worth a third anywhere, as decibels do, so what is nearly right
+    is not spoilt for the sake of what is far off. Below what the eye sees it ends: an agent that had to fear for the
+    last decibels of a photo that may be perfect would rather do nothing for one that is not. Tone shows in few pixels:
+    images of 16×16 do.
     """
 
     size = 16
-    fingerprint = "reference:cielab:1"
+    fingerprint = "reference:cielab:2"
     needs_reference = True
 
     def score(self, images: Sequence[np.ndarray]) -> np.ndarray:
@@ -81,7 +86,7 @@ def lab(images_BHWC: np.ndarray) -> np.ndarray:
 def similarity(lab_BHWC: np.ndarray, originals_BHWC: np.ndarray) -> np.ndarray:
     """float32 `(B,)` in about [0, 1] from CIELab images; `ReferenceScorer` has the formula."""
     squared_B = np.square(lab_BHWC - originals_BHWC).sum(-1).mean((1, 2), dtype=np.float64)
-    return (1 - np.log10(1 + squared_B) / 4).astype(np.float32)
+    return (1 - np.log10(1 + squared_B / VISIBLE) / 3).astype(np.float32)
 
 
 def needs_reference(scorer: Scorer) -> bool:
