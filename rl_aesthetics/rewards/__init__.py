@@ -48,13 +48,14 @@ def make_reward(
     terminal_bonus: float = 0.1,
     fidelity_weight: float = 0.0,
     change_limit: float = 1.0,
+    change_price: float = 1.0,
     gamma: float = 0.99,
     options: dict[str, Any] | None = None,
 ) -> Reward:
     """Build a reward by name.
 
     Args:
-        step_penalty, terminal_bonus, fidelity_weight, change_limit: the terms that all rewards share.
+        step_penalty, terminal_bonus, fidelity_weight, change_limit, change_price: the terms that all rewards share.
         gamma: the agent's discount, for rewards that need to know it.
         options: the reward's own, such as `limit` of 'clipped'; numbers.
 
@@ -75,6 +76,7 @@ def make_reward(
     if "gamma" in known:
         options["gamma"] = gamma
     try:
-        return kind(step_penalty, terminal_bonus, fidelity_weight, change_limit=change_limit, **options)
+        prices = {"change_limit": change_limit, "change_price": change_price}
+        return kind(step_penalty, terminal_bonus, fidelity_weight, **prices, **options)
     except ValueError as error:
         raise UserError(f"reward {name!r}: {error}") from None
