@@ -80,6 +80,7 @@ def task_of(config: Config) -> Task:
         max_steps=settings.training.max_steps_per_episode,
         reward=settings.reward.make(settings.training.gamma),
         observation_size=settings.state.shape[-1],
+        shows_edits=settings.state.shape[0] == 4,
     )
 
 

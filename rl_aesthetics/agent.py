@@ -38,7 +38,7 @@ class AgentDescription:
     Attributes:
         network: the network's name in `NETWORKS`.
         actions: canonical names in the order of the network's outputs.
-        observation_shape: `(3, S, S)`.
+        observation_shape: `(3, S, S)`, or `(4, S, S)` where the fourth channel says which edits were made.
         max_steps: the step limit it was trained with.
         juror: fingerprint of the juror whose scores it was trained on.
         network_options: keyword arguments of the network's own.
@@ -81,8 +81,13 @@ class DQNAgent:
         """Side of the square observation."""
         return self.description.observation_shape[-1]
 
+    @property
+    def shows_edits(self) -> bool:
+        """Whether a fourth channel of the observation says which edits were made (`photographic.edits_plane`)."""
+        return self.description.observation_shape[0] == 4
+
     def values(self, observations_BCHW: np.ndarray) -> np.ndarray:
-        """float32 `(B, A)` from uint8 RGB `(B, 3, S, S)`: what the network expects of each action.
+        """float32 `(B, A)` from uint8 `(B, C, S, S)`: what the network expects of each action.
 
         They are comparable between the actions of one observation; whether they hold the score of the observation
         itself depends on the network (`QNetwork.values_include_score`).
@@ -169,6 +174,6 @@ def _description(file: Path, header: str) -> AgentDescription:
         raise UserError(f"{file} was trained with unknown transforms: {', '.join(unknown)}")
     if len(set(actions)) < len(actions) or STOP in actions[:-1] or actions in ((), (STOP,)):
         raise UserError(f"{file} has no usable list of actions: {', '.join(actions) or 'it is empty'}")
-    if shape[0] != 3 or shape[1] != shape[2] or shape[1] < 2 or shape[1] % 2 or description.max_steps < 1:
+    if shape[0] not in (3, 4) or shape[1] != shape[2] or shape[1] < 2 or shape[1] % 2 or description.max_steps < 1:
         raise UserError(f"{file} has a broken agent header: observations {shape}, {description.max_steps} steps")
     return description

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from rl_aesthetics.config import Learner, Training
+    from rl_aesthetics.config import Learner, State, Training
     from rl_aesthetics.exploration import Exploration
 
 _HEAD = ("dueling", "noisy", "num_atoms", "frozen")
@@ -44,3 +44,20 @@ def check_algorithm(learner: Learner, training: Training, exploration: Explorati
         )
     if learner.noisy and exploration.policy != "epsilon_greedy":
         raise ValueError(f"learner.noisy excludes exploration.policy={exploration.policy}: the noise explores")
+
+
+def check_sight(learner: Learner, state: State) -> None:
+    """Check that the network and the observations speak of the same things.
+
+    Raises:
+        ValueError: they do not.
+    """
+    options = learner.network_options
+    if bool(learner.network == "tone" and options.get("edits")) != (state.shape[0] == 4):
+        raise ValueError(
+            "rl_training.state.shape of 4 channels and learner.network=tone with network_options.edits=true need each "
+            "other"
+        )
+    beforehand = learner.full_information and not options.get("widths", True)
+    if learner.network == "tone" and options.get("strengths") and not beforehand:
+        raise ValueError("network_options.strengths needs learner.full_information, and network_options.widths=[]")

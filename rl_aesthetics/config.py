@@ -14,7 +14,7 @@ import yaml
 from pydantic import BaseModel, Field, ValidationError, field_validator, model_validator
 
 from rl_aesthetics import rewards
-from rl_aesthetics.algorithm_rules import check_algorithm
+from rl_aesthetics.algorithm_rules import check_algorithm, check_sight
 from rl_aesthetics.curriculum import Curriculum
 from rl_aesthetics.errors import UserError
 from rl_aesthetics.exploration import Exploration
@@ -69,7 +69,8 @@ class Reward(Section):
     step_penalty: float = Field(0.01, ge=0, description="price of a step, STOP included")
     terminal_bonus: float = Field(0.1, ge=0, description="paid once, when the episode ends at the original's score")
     fidelity_weight: float = Field(0.0, ge=0, description="price at the end: times the pixels' mean change, in [0, 1]")
-    change_limit: float = Field(1.0, gt=0, le=1, description="pixels' mean change beyond which the end costs 1 more")
+    change_limit: float = Field(1.0, gt=0, le=1, description="pixels' mean change beyond which the end costs more")
+    change_price: float = Field(1.0, ge=0, description="what it costs more")
     options: dict[str, float] = Field(
         {}, description="the reward's own: width of 'sigmoid_bonus', limit of 'clipped', shaping of 'delayed'"
     )
@@ -86,6 +87,7 @@ class Reward(Section):
             terminal_bonus=self.terminal_bonus,
             fidelity_weight=self.fidelity_weight,
             change_limit=self.change_limit,
+            change_price=self.change_price,
             gamma=gamma,
             options=self.options,
         )
@@ -104,7 +106,10 @@ class ActionSpace(Section):
 class State(Section):
     """What the agent sees."""
 
-    shape: tuple[Literal[3], Positive, Positive] = Field((3, 64, 64), description="RGB, height, width; uint8")
+    shape: tuple[Literal[3, 4], Positive, Positive] = Field(
+        (3, 64, 64),
+        description="channels, height, width; uint8: RGB, and perhaps a fourth with the photographic edits made so far",
+    )
 
     @field_validator("shape")
     @classmethod
@@ -305,6 +310,7 @@ class Config(Section):
                 "learner.full_information needs rl_training.training.gamma=0, juror.name=reference and "
                 "learner.replay=frames: only then is every action's value known at once"
             )
+        check_sight(learner, self.rl_training.state)
         if learner.warm_start and learner.network != "edit_scoring":
             raise ValueError("learner.warm_start needs learner.network=edit_scoring")
         if learner.warm_start and learner.initial_agent:

@@ -119,8 +119,8 @@ def enhance_photo(
     if scorer is not None and needs_reference(scorer):
         scorer = None
     shallow_HWC = even_HWC if even_HWC.dtype == np.uint8 else (even_HWC >> 8).astype(np.uint8)
-    view = _view(space, shallow_HWC, agent.size)
-    same = scorer is None or scorer.size == agent.size
+    view = _view(space, shallow_HWC, agent.size, agent.shows_edits)
+    same = scorer is None or (scorer.size == agent.size and not agent.shows_edits)
     juror_view = view if same else _view(space, shallow_HWC, scorer.size)
 
     def score(state: int) -> float:
@@ -158,9 +158,9 @@ def enhance_photo(
     )
 
 
-def _view(space: EditSpace, photo_HWC: np.ndarray, size: int) -> View:
-    reduction_HWC = reduce_image(photo_HWC, size)[..., ::-1]
-    return View(space, np.ascontiguousarray(reduction_HWC.transpose(2, 0, 1))[None], lambda number: photo_HWC)
+def _view(space: EditSpace, photo_HWC: np.ndarray, size: int, shows_edits: bool = False) -> View:
+    reduction_1CHW = np.ascontiguousarray(reduce_image(photo_HWC, size)[..., ::-1].transpose(2, 0, 1))[None]
+    return View(space, reduction_1CHW, lambda number: photo_HWC, shows_edits=shows_edits)
 
 
 def plan_outputs(

@@ -28,7 +28,7 @@ from rl_aesthetics.samplers import EpisodeSampler, PhotoOrder, VariantSampler
 from rl_aesthetics.score_cache import ScoreCache
 from rl_aesthetics.scoring import Scorer, reduce_image
 from rl_aesthetics.transforms import REVERSIBLE, STOP, TRANSFORMS, photographic
-from rl_aesthetics.transforms.space import EditSpace, View
+from rl_aesthetics.transforms.space import EditSpace, View, check_shows_edits
 
 
 @dataclass(frozen=True)
@@ -40,22 +40,30 @@ class Task:
         max_steps: the step limit; STOP counts as a step.
         reward: from scores to a reward.
         observation_size: side of the square observation, even.
+        shows_edits: whether a fourth channel says which photographic edits were made. Without it a photo as it was
+            given and another one as the agent made it may look the same, though one calls for edits and the other is
+            the best that the agent knows; it then corrects its own corrections.
     """
 
     actions: tuple[str, ...] = (*REVERSIBLE, STOP)
     max_steps: int = 5
     reward: Reward = field(default_factory=ScoreDifference)
     observation_size: int = 64
+    shows_edits: bool = False
+
+    @property
+    def observation_shape(self) -> tuple[int, int, int]:
+        """`(3, S, S)`: RGB; `(4, S, S)` where it `shows_edits`."""
+        return 3 + self.shows_edits, self.observation_size, self.observation_size
 
     def spaces(self) -> tuple[gym.spaces.Box, gym.spaces.Discrete]:
-        """Observation space (uint8 RGB `(3, S, S)`) and action space."""
-        side = self.observation_size
-        return gym.spaces.Box(0, 255, (3, side, side), np.uint8), gym.spaces.Discrete(len(self.actions))
+        """Observation space (uint8 `observation_shape`) and action space."""
+        return gym.spaces.Box(0, 255, self.observation_shape, np.uint8), gym.spaces.Discrete(len(self.actions))
 
 
 def pixel_change(before_BCHW: np.ndarray, after_BCHW: np.ndarray) -> np.ndarray:
-    """Mean absolute difference of uint8 images `(B, 3, S, S)`, float32 `(B,)` in [0, 1]."""
-    before, after = (images.reshape(len(images), -1).astype(np.int16) for images in (before_BCHW, after_BCHW))
+    """Mean absolute difference of uint8 RGB images, float32 `(B,)` in [0, 1]; a fourth channel does not count."""
+    before, after = (images[:, :3].reshape(len(images), -1).astype(np.int16) for images in (before_BCHW, after_BCHW))
     return (np.abs(after - before).mean(axis=1) / 255).astype(np.float32)
 
 
@@ -79,6 +87,8 @@ class ImageEditEnv(gym.Env):
     def __init__(self, dataset: RLDataset, scorer: Scorer, task: Task | None = None, render_mode: str | None = None):
         self.dataset, self.scorer, self.task, self.render_mode = dataset, scorer, task or Task(), render_mode
         self.space = EditSpace(self.task.actions)
+        if self.task.shows_edits:
+            check_shows_edits(self.space)
         self.observation_space, self.action_space = self.task.spaces()
 
     def reset(self, *, seed: int | None = None, options: dict | None = None):
@@ -133,7 +143,10 @@ class ImageEditEnv(gym.Env):
         return self.scorer.compare(reduced_RGB[None], reduce_image(framed, self.scorer.size)[None, ..., ::-1])[0]
 
     def _observation(self) -> np.ndarray:
-        return _channels_first_rgb(self.image, self.task.observation_size)
+        image_3SS = _channels_first_rgb(self.image, self.task.observation_size)
+        if not self.task.shows_edits:
+            return image_3SS
+        return np.concatenate([image_3SS, photographic.edits_plane([self.state], self.task.observation_size)[0]])
 
     def _info(self) -> dict:
         return {"score": self.score, "original_score": self.original_score, "edits": tuple(self.edits)}
@@ -208,8 +221,8 @@ class ImageEditVectorEnv(VectorEnv):
         self.sampler = sampler or (
             VariantSampler(photos, fresh=False) if photos.given else EpisodeSampler(dataset.start_states())
         )
-        self.view = juror_view = photos.view(task.observation_size)
-        if scorer.size != task.observation_size:
+        self.view = juror_view = photos.view(task.observation_size, task.shows_edits)
+        if scorer.size != task.observation_size or task.shows_edits:
             juror_view = photos.view(scorer.size)
         self.scores = PhotoScores(scorer, juror_view, cache)
         self.dropped_episodes = 0

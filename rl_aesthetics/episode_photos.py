@@ -21,7 +21,7 @@ import numpy as np
 from rl_aesthetics.crops import Boxes, Crops, cut, cut_squares
 from rl_aesthetics.dataset import RLDataset
 from rl_aesthetics.scoring import reduce_image
-from rl_aesthetics.tonal_degradation import MODELS, TonalDegradation, degrade_tone
+from rl_aesthetics.tonal_degradation import MODELS, TonalDegradation, degrade_tone, strengths_of
 from rl_aesthetics.transforms import photographic
 from rl_aesthetics.transforms.space import EditSpace, View
 
@@ -108,15 +108,14 @@ class EpisodePhotos:
         """The edit state in which each photo's recorded episode begins, int64 `(N,)`."""
         return np.zeros(len(self.dataset), np.int64) if self.given else self.dataset.start_states()
 
-    def view(self, size: int) -> View:
-        """What somebody sees of the photos who looks at `size` × `size` pixels."""
+    def view(self, size: int, shows_edits: bool = False) -> View:
+        """What somebody sees of the photos who looks at `size` × `size` pixels, and perhaps at the edits so far."""
         if not self.given and self.crops is None:
-            return View(self.space, self.dataset.thumbnails(size), self.dataset.original)
+            return View(self.space, self.dataset.thumbnails(size), self.dataset.original, shows_edits=shows_edits)
         if not self.given:
-            return View(self.space, Reductions(self, size, "original"), self.original)
-        return View(
-            self.space, Reductions(self, size, "given"), self.photo, Reductions(self, size, "original"), self.original
-        )
+            return View(self.space, Reductions(self, size, "original"), self.original, shows_edits=shows_edits)
+        given, originals = Reductions(self, size, "given"), Reductions(self, size, "original")
+        return View(self.space, given, self.photo, originals, self.original, shows_edits)
 
     def photo(self, number: int) -> np.ndarray:
         """What edits act on in the photo with this number, uint8 `(H, W, 3)` BGR: as it is given, or the original."""
@@ -170,9 +169,13 @@ class EpisodePhotos:
             self._recent.popitem(last=False)
         return pair
 
-    def strengths(self, number: int) -> dict[str, float]:
-        """How a variant was degraded; empty for good photos, and where edits act on the original."""
-        return self._variant(number).strengths
+    def strengths(self, number: int) -> dict[str, float] | None:
+        """How a photo was degraded; empty for good ones, and where edits act on the original. None is not known: it was
+        degraded by other edits than those of `tonal_degradation`."""
+        if number >= len(self.dataset):
+            return self._variant(number).strengths
+        record = self.dataset.records[number]
+        return strengths_of(record.sequence, record.strengths) if record.strengths else None
 
     def _variant(self, number: int) -> _Variant:
         if self.crops is not None:

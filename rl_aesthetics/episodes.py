@@ -116,8 +116,8 @@ class Evaluation:
         self.dataset, self.scorer, self.task, self.batch_size = dataset, scorer, task, batch_size
         self.photos = EpisodePhotos(dataset, self.space, task.observation_size)
         self.photo = lru_cache(_RECENT_PHOTOS)(self.photos.photo)
-        self.view = self.photos.view(task.observation_size)
-        same = scorer.size == task.observation_size
+        self.view = self.photos.view(task.observation_size, task.shows_edits)
+        same = scorer.size == task.observation_size and not task.shows_edits
         juror_view = self.view if same else self.photos.view(scorer.size)
         for view in (self.view, juror_view):
             view.photo = self.photo

@@ -39,6 +39,7 @@ def task_of(agent: DQNAgent, max_steps: int | None = None) -> Task:
         max_steps=max_steps or described.max_steps,
         reward=Reward.model_validate(settings.get("reward", {})).make(gamma),
         observation_size=agent.size,
+        shows_edits=agent.shows_edits,
     )
 
 

@@ -184,14 +184,15 @@ class PhotoEpisode:
         if self.scorer is not None:
             seen_BHWC = self._view(self.scorer.size)(_ONE, np.array([state])).transpose(0, 2, 3, 1)
             score = float(self.scorer.score(seen_BHWC)[0])
-        values_A = self.agent.values(self._view(self.agent.size)(_ONE, np.array([state])))[0]
+        values_A = self.agent.values(self._view(self.agent.size, self.agent.shows_edits)(_ONE, np.array([state])))[0]
         if self.agent.network.values_include_score and score is not None:
             values_A = values_A - score
         values = {name: float(value) for name, value in zip(self.agent.actions, values_A, strict=True)}
         return Look(edit, by, state, score, values)
 
-    def _view(self, size: int) -> View:
-        return View(self.space, self.photo.reduction(size, self._even)[None], lambda number: self._pixels())
+    def _view(self, size: int, shows_edits: bool = False) -> View:
+        reduction_1CHW = self.photo.reduction(size, self._even)[None]
+        return View(self.space, reduction_1CHW, lambda number: self._pixels(), shows_edits=shows_edits)
 
     def _pixels(self) -> np.ndarray:
         return self.photo.even_pixels() if self._even else self.photo.pixels()

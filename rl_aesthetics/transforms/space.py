@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from rl_aesthetics.errors import UserError
 from rl_aesthetics.scoring import reduce_image
 from rl_aesthetics.transforms import STOP, TRANSFORMS, algebra, photographic
 
@@ -112,6 +113,12 @@ class EditSpace:
         return self._numbers[form]
 
 
+def check_shows_edits(space: EditSpace) -> None:
+    """Raise UserError if there is no `photographic.edits_plane` for the edits of a space."""
+    if not space.photographic:
+        raise UserError("observations of 4 channels say which photographic edits were made; use them with those")
+
+
 class View:
     """What somebody who looks at `size` × `size` pixels sees of photos under edits.
 
@@ -126,6 +133,10 @@ class View:
             index array and has this `shape`.
         photo: gives photo i, uint8 BGR `(H, W, 3)`; only used where the photo itself is edited.
         originals_NCHW, original: the same of what the photos should become, where that is something else.
+        shows_edits: whether a fourth channel says which edits were made (`photographic.edits_plane`).
+
+    Raises:
+        UserError: `shows_edits` of edits that are not all photographic.
     """
 
     def __init__(
@@ -135,14 +146,25 @@ class View:
         photo: Callable[[int], np.ndarray],
         originals_NCHW: Any = None,
         original: Callable[[int], np.ndarray] | None = None,
+        shows_edits: bool = False,
     ):
+        if shows_edits:
+            check_shows_edits(space)
+        self.shows_edits = shows_edits
         self.space, self.reductions_NCHW, self.photo = space, reductions_NCHW, photo
         self.originals_NCHW, self.original = originals_NCHW, original
         self.size = reductions_NCHW.shape[-1]
         self.edits_reductions = space.reversible and self.size % 2 == 0
 
     def __call__(self, photos_B: np.ndarray, states_B: np.ndarray) -> np.ndarray:
-        """uint8 RGB `(B, 3, size, size)` of the photos with these numbers in these states."""
+        """uint8 RGB `(B, 3, size, size)` of the photos with these numbers in these states; 4 channels if it
+        `shows_edits`."""
+        images_BCHW = self._images(photos_B, states_B)
+        if not self.shows_edits:
+            return images_BCHW
+        return np.concatenate([images_BCHW, photographic.edits_plane(states_B, self.size)], axis=1)
+
+    def _images(self, photos_B: np.ndarray, states_B: np.ndarray) -> np.ndarray:
         if self.edits_reductions:
             return algebra.render_rgb(self.reductions_NCHW[photos_B], states_B)
         photos_B, states_B = np.asarray(photos_B), np.asarray(states_B)

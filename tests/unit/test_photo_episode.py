@@ -16,7 +16,7 @@ from rl_aesthetics.networks import QNetwork
 from rl_aesthetics.reference import ReferenceScorer
 from rl_aesthetics.studio.photo_episode import PhotoEpisode
 from rl_aesthetics.studio.photo_file import PhotoFile
-from rl_aesthetics.transforms import STOP
+from rl_aesthetics.transforms import STOP, tone
 
 RECIPE = ("swap_gb", "invert_r")
 
@@ -140,3 +140,21 @@ def test_an_agent_paid_for_likeness_to_the_original_edits_without_a_score(tmp_pa
     assert (episode.full_size() == same.photo_HWC).all()
     assert {look.score for look in episode.looks} == {None}
     assert json.loads(json.dumps(episode.recipe()))["score_after"] is None
+
+
+class WarmsOnce(QNetwork):
+    """Warms until its observation says that it did."""
+
+    def forward(self, observations_BCHW):
+        warmed_B = observations_BCHW[:, 3, tone.TONE.index("temperature"), 0] > 128
+        return torch.stack([0.5 - warmed_B.float(), torch.zeros(len(warmed_B))], 1)
+
+
+def test_an_agent_that_is_shown_its_edits_is_shown_them_here_too(photo):
+    actions = ("temperature_up", STOP)
+    agent = DQNAgent(AgentDescription("tone", actions, (4, 64, 64), 9, ""), WarmsOnce(actions, 64))
+    episode = PhotoEpisode(agent, scorer(), photo)
+    episode.begin()
+    episode.go_on()
+    assert episode.edits == enhance_photo(agent, photo.pixels(), scorer()).edits == ("temperature_up",)
+    assert episode.stopped == "STOP"
