@@ -72,7 +72,7 @@ class ActionHead(nn.Module):
 
     def __init__(self, features: int, hidden: int, actions: int, atoms: int = 1, dueling: bool = False, noisy=False):
         super().__init__()
-        self.actions, self.atoms = actions, atoms
+        self.features, self.hidden, self.actions, self.atoms = features, hidden, actions, atoms
         linear: Callable[[int, int], nn.Module] = NoisyLinear if noisy else nn.Linear
 
         def stream(outputs: int) -> nn.Sequential:

@@ -1,6 +1,6 @@
 """Q-networks: from an observation to the value of every action.
 
-To add one, subclass `QNetwork`, implement `forward`, and list it in `NETWORKS`.
+To add one, subclass `QNetwork` or `HeadPerAction` (`q_network.py`), implement `forward`, and list it in `NETWORKS`.
 
 Shapes: B batch, A actions, C H W image, F features. Observations are uint8 RGB `(B, 3, S, S)`; networks normalise them
 themselves, once.
@@ -17,131 +17,18 @@ import torch
 from torch import Tensor, nn
 
 from rl_aesthetics.backbones import BackboneTrunk
+from rl_aesthetics.change_price import ChangePrice
 from rl_aesthetics.errors import UserError
-from rl_aesthetics.heads import ActionHead, of_actions, project
+from rl_aesthetics.heads import ActionHead
+from rl_aesthetics.q_network import HeadPerAction, QNetwork
 from rl_aesthetics.tone_trunk import ToneTrunk
 from rl_aesthetics.transforms import STOP, TRANSFORMS, algebra, photographic
 from rl_aesthetics.transforms.space import edit_observations
 from rl_aesthetics.transforms.transform import closest
 from rl_aesthetics.trunks import WIDTHS, FoldedTrunk, convolution_trunk, plain_trunk, residual_trunk
 
-
-class QNetwork(nn.Module):
-    """Values of all actions for a batch of observations.
-
-    Args:
-        actions: canonical names in the order of the action indices, `STOP` last or not at all.
-        size: side S of the square observation.
-
-    Attributes:
-        values_include_score: the outputs are Q(s, a) + score(s). Rewards are differences of scores, so this sum does
-            not depend on score(s): it is the value of what the action leads to, on the scale of the scores. The arg max
-            is the same; the learner puts the scores into its targets.
-        bf16: whether `features` computes in bfloat16, by autocast.
-        mirror: whether `EditScoring` looks at the mirror image, too, when acting (`ToneTrunk` has its own).
-    """
-
-    values_include_score = False
-    bf16 = False
-    mirror = False
-    trunk: nn.Module
-
-    def __init__(self, actions: Sequence[str], size: int = 64):
-        super().__init__()
-        self.actions, self.size = tuple(actions), size
-
-    def forward(self, observations_BCHW: Tensor) -> Tensor:
-        """float32 `(B, A)` from uint8 `(B, 3, S, S)`."""
-        raise NotImplementedError
-
-    def features(self, images_BCHW: Tensor) -> Tensor:
-        """What `self.trunk` makes of images, float32 `(B, F)`: in bfloat16 on the way, if that is wanted."""
-        with torch.autocast(images_BCHW.device.type, torch.bfloat16, enabled=self.bf16):
-            features_BF = self.trunk(images_BCHW)
-        return features_BF.float()
-
-    def taken(self, observations_BCHW: Tensor, actions_B: Tensor) -> Tensor:
-        """float32 `(B,)`: the values of one action each, which is what learning needs."""
-        return self(observations_BCHW).gather(1, actions_B.long()[:, None])[:, 0]
-
-    def following(self, observations_BCHW: Tensor, actions_B: Tensor | None) -> Tensor:
-        """What targets are made from: the values float32 `(B,)` of these actions, or of the best where None."""
-        if actions_B is None:
-            return self(observations_BCHW).amax(1)
-        return self.taken(observations_BCHW, actions_B)
-
-    def targets(self, returns_B: Tensor, discounts_B: Tensor, following: Tensor) -> Tensor:
-        """Return + discount × value of what follows, float32 `(B,)`, from what the method `following` gave."""
-        return returns_B + discounts_B * following
-
-    def loss(self, observations_BCHW: Tensor, actions_B: Tensor, targets_B: Tensor) -> tuple[Tensor, Tensor]:
-        """What learning minimises, and the TD errors (value − target): float32 `(B,)` each. Huber's loss here."""
-        values_B = self.taken(observations_BCHW, actions_B)
-        return nn.functional.smooth_l1_loss(values_B, targets_B, reduction="none"), (values_B - targets_B).detach()
-
-
-class HeadPerAction(QNetwork):
-    """Convolutions, then a head with an output for each action: what DQN is used with everywhere.
-
-    Args:
-        trunk: uint8 `(B, 3, S, S)` to features float32 `(B, F)`.
-        hidden: width of the head's hidden layer.
-        dueling: a stream for the value of the state and one for the advantages of actions (arXiv 1511.06581).
-        num_atoms: more than 1 learns the distribution of the return over so many values (C51, arXiv 1707.06887).
-        value_support: the least and the greatest of these values.
-        noisy: learned noise on the head's weights in place of random actions (arXiv 1706.10295).
-    """
-
-    def __init__(
-        self,
-        actions: Sequence[str],
-        size: int,
-        trunk: nn.Module,
-        hidden: int,
-        *,
-        dueling: bool = False,
-        num_atoms: int = 1,
-        value_support: tuple[float, float] = (-1.5, 1.5),
-        noisy: bool = False,
-    ):
-        super().__init__(actions, size)
-        self.trunk = trunk.eval()
-        with torch.no_grad():
-            features = trunk(torch.zeros(1, 3, size, size, dtype=torch.uint8)).shape[1]
-        self.head = ActionHead(features, hidden, len(self.actions), num_atoms, dueling, noisy)
-        self.register_buffer("support_Z", torch.linspace(*value_support, num_atoms), persistent=False)
-        self.distributional = num_atoms > 1
-        self.train()
-
-    def forward(self, observations_BCHW: Tensor) -> Tensor:
-        outputs_BAZ = self.head(self.features(observations_BCHW))
-        if not self.distributional:
-            return outputs_BAZ[..., 0]
-        return outputs_BAZ.softmax(2) @ self.support_Z
-
-    def following(self, observations_BCHW: Tensor, actions_B: Tensor | None) -> Tensor:
-        """With atoms the distribution float32 `(B, Z)` of the actions' returns, in place of their means."""
-        if not self.distributional:
-            return super().following(observations_BCHW, actions_B)
-        probabilities_BAZ = self.head(self.features(observations_BCHW)).softmax(2)
-        if actions_B is None:
-            actions_B = (probabilities_BAZ @ self.support_Z).argmax(1)
-        return of_actions(probabilities_BAZ, actions_B)
-
-    def targets(self, returns_B: Tensor, discounts_B: Tensor, following: Tensor) -> Tensor:
-        """With atoms the distribution of return + discount × what follows, float32 `(B, Z)`."""
-        if not self.distributional:
-            return super().targets(returns_B, discounts_B, following)
-        return project(returns_B, discounts_B, following, self.support_Z)
-
-    def loss(self, observations_BCHW: Tensor, actions_B: Tensor, targets_B: Tensor) -> tuple[Tensor, Tensor]:
-        """With atoms the cross-entropy to the target distribution, and as errors the KL divergence from it, as in
-        Rainbow (arXiv 1710.02298): its bound is 0, where cross-entropy's is the target's entropy."""
-        if not self.distributional:
-            return super().loss(observations_BCHW, actions_B, targets_B)
-        logits_BZ = of_actions(self.head(self.features(observations_BCHW)), actions_B)
-        loss_B = -(targets_B * logits_BZ.log_softmax(1)).sum(1)
-        return loss_B, (loss_B + torch.xlogy(targets_B, targets_B).sum(1)).detach()
+STRENGTHS = photographic.FINELY
+"""The tonal parameters whose strengths `Tone` can estimate."""
 
 
 class SimpleCNN(HeadPerAction):
@@ -169,10 +56,18 @@ class Residual(HeadPerAction):
 class Tone(HeadPerAction):
     """What decides about tone and colour (`rl_aesthetics.tone_trunk`), for the photographic edits.
 
+    A value is learned in units of the edit's size: three steps of exposure change a photo nine times as much as a fine
+    one, and are worth as much more or less.
+
     Args:
-        widths, histograms, mirror, dropout: of `ToneTrunk`.
-        value_scale: what the head's outputs are divided by. Rewards are hundredths where a new network's outputs are
-            tenths; where they are of one size, learning is not spent on becoming small.
+        widths, histograms, mirror, dropout, quantiles, edits: of `ToneTrunk`.
+        value_scale: what the outputs are divided by: rewards are hundredths, a new network's outputs tenths.
+        strengths: whether the last layer also estimates how far each parameter of `STRENGTHS` still is from the
+            original's. The degradation's strengths are known while training: an auxiliary task (arXiv 1611.05397) that
+            says more of a photo than rewards do, and whose estimates nobody needs afterwards.
+        members: networks that learn side by side from the same samples; a value is the mean of theirs. Their errors on
+            photos that none has seen are not the same ones.
+        change_limit, change_price: of the reward; the price is then computed (`ChangePrice`) and only the rest learned.
     """
 
     def __init__(
@@ -183,14 +78,61 @@ class Tone(HeadPerAction):
         histograms: bool | Sequence[int] = False,
         mirror: bool = False,
         dropout: float = 0.0,
+        quantiles: bool = False,
+        edits: bool = False,
+        strengths: bool = False,
+        members: int = 1,
         value_scale: float = 1.0,
+        change_limit: float = 1.0,
+        change_price: float = 1.0,
         **head: Any,
     ):
-        super().__init__(actions, size, ToneTrunk(widths, histograms, mirror, dropout), 128, **head)
-        self.value_scale = value_scale
+        if change_limit < 1 and not edits:
+            raise UserError("network 'tone' computes the price of change from the edits so far: it needs edits")
+        if members > 1 and widths:
+            raise UserError("network 'tone': members share what is described beforehand; they need widths=[]")
+        sight = (widths, histograms, mirror, dropout, quantiles, edits)
+        super().__init__(actions, size, ToneTrunk(*sight), 128, **head)
+        outputs, own = len(self.actions) + (len(STRENGTHS) if strengths else 0), self.head
+        if (strengths or members > 1) and (self.distributional or own.value is not None):
+            raise UserError("network 'tone': strengths and members go with plain values: no atoms, not dueling")
+
+        def new_head() -> ActionHead:
+            return ActionHead(own.features, own.hidden, outputs, noisy=head.get("noisy", False))
+
+        if strengths:
+            self.head = new_head()
+        self.others = nn.ModuleList(
+            nn.ModuleDict({"trunk": ToneTrunk(*sight), "head": new_head()}) for _ in range(members - 1)
+        )
+        self.price = ChangePrice(self.actions, change_limit, change_price) if change_limit < 1 else None
+        scale_A = torch.tensor([_steps(name) for name in self.actions])
+        self.register_buffer("scale_A", scale_A / value_scale, persistent=False)
 
     def forward(self, observations_BCHW: Tensor) -> Tensor:
-        return super().forward(observations_BCHW) / self.value_scale
+        if self.trunk.describes:
+            values_BA = self.learned(self.trunk.describe(observations_BCHW))[0].mean(0)
+        else:
+            values_BA = super().forward(observations_BCHW)[:, : len(self.actions)] * self.scale_A
+        if self.price is None:
+            return values_BA
+        return values_BA - torch.from_numpy(self.price(observations_BCHW.cpu().numpy())).to(values_BA.device)
+
+    def learned(self, described_BD: Tensor) -> tuple[Tensor, Tensor]:
+        """What each of M members makes of what `trunk.describe` gives: values without the price of change
+        `(M, B, A)`, and estimated strengths `(M, B, len(STRENGTHS))`, empty where none are."""
+        members = [(self.trunk, self.head), *((other["trunk"], other["head"]) for other in self.others)]
+        outputs = [head(trunk.of_description(described_BD)) for trunk, head in members]
+        if self.distributional:
+            return ((outputs[0].softmax(2) @ self.support_Z) * self.scale_A)[None], outputs[0].new_zeros(1, 0, 0)
+        outputs_MBO = torch.stack([output_BOZ[..., 0] for output_BOZ in outputs])
+        actions = len(self.actions)
+        return outputs_MBO[..., :actions] * self.scale_A, outputs_MBO[..., actions:]
+
+
+def _steps(name: str) -> float:
+    """How many steps of a tonal parameter an action takes; 1 of anything else."""
+    return 1.0 if name == STOP else photographic.edit_size(TRANSFORMS[name].change)
 
 
 class _Backbone(HeadPerAction):
