@@ -8,7 +8,7 @@ from rl_aesthetics.dataset import RLDataset
 from rl_aesthetics.env import Task, pixel_change
 from rl_aesthetics.episode_photos import PLAIN, EpisodePhotos, Variants
 from rl_aesthetics.errors import UserError
-from rl_aesthetics.reference import ReferenceScorer
+from rl_aesthetics.reference import ReferenceScorer, lab, similarity
 from rl_aesthetics.transforms.photographic import framing_of, is_pointwise, render_reductions
 from rl_aesthetics.transforms.space import EditSpace
 
@@ -31,19 +31,23 @@ class ActionRewards:
         self.space, self.scorer = EditSpace(task.actions), ReferenceScorer()
         if not self.space.photographic or self.space.stop is None:
             raise UserError("learner.full_information needs photographic transforms alone, and STOP")
-        photos = EpisodePhotos(dataset, self.space, task.observation_size, variants)
-        self.view, self.reward = photos.view(self.scorer.size), task.reward
+        self.photos = EpisodePhotos(dataset, self.space, task.observation_size, variants)
+        self.view, self.reward = self.photos.view(self.scorer.size), task.reward
 
-    def __call__(self, photos_B: np.ndarray, states_B: np.ndarray) -> np.ndarray:
-        """float32 `(B, A)`: score after − score before − step penalty − what more change costs; of STOP, which ends it
-        all, 0."""
+    def __call__(self, photos_B: np.ndarray, states_B: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Rewards and changes, float32 `(B, A)` each.
+
+        A reward is score after − score before − step penalty − what more change costs; of STOP, which ends it all, 0.
+        A change is by how much the action alters the photo as it is: root of the mean squared ΔE.
+        """
         parts = [
             self._rewards(photos_B[k : k + _AT_ONCE].astype(np.int64), states_B[k : k + _AT_ONCE].astype(np.int64))
             for k in range(0, len(photos_B), _AT_ONCE)
         ]
-        return np.concatenate(parts)
+        rewards, changes = zip(*parts, strict=True)
+        return np.concatenate(rewards), np.concatenate(changes)
 
-    def _rewards(self, photos_B: np.ndarray, states_B: np.ndarray) -> np.ndarray:
+    def _rewards(self, photos_B: np.ndarray, states_B: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         actions = len(self.space)
         every_N = np.repeat(photos_B, actions)
         following_N = self.space.after(states_B[:, None], np.arange(actions)).ravel()
@@ -56,14 +60,15 @@ class ActionRewards:
             originals_N3SS = np.repeat(self.view.originals(photos_B, states_B), actions, axis=0)
         else:
             originals_N3SS = self.view.originals(every_N, following_N)
-        scores_BA = self.scorer.compare(
-            images_N3SS.transpose(0, 2, 3, 1), originals_N3SS.transpose(0, 2, 3, 1)
-        ).reshape(-1, actions)
+        images_NSS3, originals_NSS3 = (lab(images.transpose(0, 2, 3, 1)) for images in (images_N3SS, originals_N3SS))
+        scores_BA = similarity(images_NSS3, originals_NSS3).reshape(-1, actions)
         rewards_BA = scores_BA - scores_BA[:, [self.space.stop]] - self.reward.step_penalty
         if self.reward.prices_change:
             rewards_BA -= self._prices(images_N3SS, photos_B)
         rewards_BA[:, self.space.stop] = 0
-        return rewards_BA
+        images_BAF = images_NSS3.reshape(len(photos_B), actions, -1)
+        squared_BA = np.square(images_BAF - images_BAF[:, [self.space.stop]]).sum(2)
+        return rewards_BA, np.sqrt(squared_BA / self.scorer.size**2)
 
     def _prices(self, images_N3SS: np.ndarray, photos_B: np.ndarray) -> np.ndarray:
         """What the changes since the photo was given cost after each action, less what they cost before: `(B, A)`."""

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import ray
+import torch
 from written_splits import write_darkened_split
 
 from ray_cluster.full_information import FullInformationDQN
@@ -11,6 +12,7 @@ from rl_aesthetics.agent import DQNAgent
 from rl_aesthetics.config import load_config
 from rl_aesthetics.enhance import enhance_photo
 from rl_aesthetics.errors import UserError
+from rl_aesthetics.networks import STRENGTHS
 from rl_aesthetics.reference import ReferenceScorer
 from rl_aesthetics.transforms import STOP, action_names
 
@@ -66,7 +68,7 @@ def test_every_actions_reward_is_learned_and_no_juror_is_started(trained):
     assert algorithm.trained > 0
     assert all(np.isfinite(row["train_avg_loss"]) for row in report.history if "train_avg_loss" in row)
     rows = np.arange(len(algorithm.replay))
-    known = algorithm.action_rewards[rows[algorithm.rewarded[rows]]]
+    known = algorithm.action_rewards[rows[algorithm.known[rows]]]
     assert known.shape[1] == len(action_names("tonal"))
     assert (known[:, training.task.actions.index(STOP)] == 0).all()
     assert (known > 0).any(axis=1).mean() > 0.5  # of most states some edit leads nearer to the original
@@ -74,15 +76,33 @@ def test_every_actions_reward_is_learned_and_no_juror_is_started(trained):
 
 def test_the_rewards_that_were_learned_are_those_that_the_episodes_paid(trained):
     algorithm, task = trained[0].algorithm, trained[0].task
-    rows = np.flatnonzero(algorithm.rewarded[: len(algorithm.replay)])
+    rows = np.flatnonzero(algorithm.known[: len(algorithm.replay)])
     transitions = algorithm.replay.transitions[rows]
     learned = algorithm.action_rewards[rows, transitions["action"]]
     stopped = transitions["action"] == task.actions.index(STOP)
     assert stopped.any()
-    np.testing.assert_allclose(learned[~stopped], transitions["reward"][~stopped], atol=2e-3)  # float16
+    # The price of change is paid at the end, and computed by the network, not learned.
+    going_on = ~stopped & ~transitions["terminated"]
+    np.testing.assert_allclose(learned[going_on], transitions["reward"][going_on], atol=2e-3)  # float16
     # Without a future the price of a step must be that of an edit alone, or it would not matter.
-    np.testing.assert_allclose(transitions["reward"][stopped], -task.reward.step_penalty, atol=1e-6)
+    paid = -transitions["reward"][stopped] - task.reward.step_penalty
+    assert (np.isclose(paid, 0, atol=1e-6) | np.isclose(paid, task.reward.change_price, atol=1e-6)).all()
     assert (learned[stopped] == 0).all()
+
+
+def test_the_strengths_that_remain_are_learned_beside_and_what_the_network_sees_is_described_once(trained):
+    algorithm, task = trained[0].algorithm, trained[0].task
+    rows = np.flatnonzero(algorithm.known[: len(algorithm.replay)])[:64]
+    states = algorithm.replay.transitions["state"][rows].astype(np.int64)
+    unedited = rows[states == 0]
+    photos = algorithm.rewards_of.photos
+    for row in unedited[:8]:
+        strengths = photos.strengths(int(algorithm.replay.transitions["photo"][row]))
+        wrong = [-strengths.get(name, 0.0) for name in STRENGTHS]
+        np.testing.assert_allclose(algorithm.remaining[row], wrong, atol=2e-3)  # float16
+    frames = torch.from_numpy(algorithm.replay.frames[rows])
+    np.testing.assert_allclose(algorithm.described[rows], algorithm.trunk.describe(frames), atol=2e-2)
+    assert task.observation_shape == algorithm.replay.frames.shape[1:]
 
 
 def test_it_goes_on_from_its_checkpoint(trained):

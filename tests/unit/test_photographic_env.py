@@ -49,7 +49,7 @@ def action(name):
 
 def best_policy(evaluation):
     rewards = ActionRewards(evaluation.dataset, TASK)
-    return lambda observations, rows, states: rewards(rows, states).argmax(1)
+    return lambda observations, rows, states: rewards(rows, states)[0].argmax(1)
 
 
 def test_the_degraded_photo_is_state_0_and_the_original_a_state_of_its_own():
@@ -107,7 +107,7 @@ def test_the_rewards_of_all_actions_are_what_the_environment_pays():
     dataset = photos()
     env = ImageEditVectorEnv(dataset, ReferenceScorer(), TASK, num_envs=3)
     env.reset(seed=3)
-    expected = ActionRewards(dataset, TASK)(env.photos_B, env.states_B)
+    expected, _ = ActionRewards(dataset, TASK)(env.photos_B, env.states_B)
     for number in (0, 5, 11, 19):
         env.reset(seed=3)
         np.testing.assert_allclose(env.step([number] * 3)[1], expected[:, number], atol=1e-5)
@@ -261,7 +261,7 @@ def test_the_tone_network_values_every_action_and_learns_from_light():
 def test_an_edit_beyond_the_limit_on_change_is_never_the_best_of_all_actions():
     limited = replace(TASK, reward=make_reward(step_penalty=0.0, terminal_bonus=0.0, change_limit=0.02))
     rows, states = np.arange(len(DEGRADED)), np.zeros(len(DEGRADED), np.int64)
-    free_BA, limited_BA = (ActionRewards(photos(), task)(rows, states) for task in (TASK, limited))
+    free_BA, limited_BA = (ActionRewards(photos(), task)(rows, states)[0] for task in (TASK, limited))
     too_far_BA = limited_BA < free_BA
     np.testing.assert_allclose((free_BA - limited_BA)[too_far_BA], 1, atol=1e-6)
     assert too_far_BA[0, free_BA[0].argmax()]
