@@ -39,7 +39,7 @@ from rl_aesthetics.enhance import enhance_photo
 from rl_aesthetics.env import Task
 from rl_aesthetics.episode_photos import EpisodePhotos, Variants
 from rl_aesthetics.episodes import Evaluation
-from rl_aesthetics.photo_quality import LEFT_ALONE_DB, PhotoQuality, measure, psnr
+from rl_aesthetics.photo_quality import IDENTICAL_DB, LEFT_ALONE_DB, PhotoQuality, measure, psnr
 from rl_aesthetics.pictures import Shot, contact_sheet
 from rl_aesthetics.reference import ReferenceScorer
 from rl_aesthetics.rewards import make_reward
@@ -53,6 +53,7 @@ CONFIG = Path(__file__).parents[1] / "configs" / "photographic.yaml"
 DEGRADATIONS_EACH = 3
 PARAMETERS = MODELS["tonal"].parameters
 SHEET = 24
+UNTOUCHED = round(IDENTICAL_DB, 2)
 BINS = (("all", 0, 99), ("under 18 dB", 0, 18), ("18 to 26 dB", 18, 26), ("above 26 dB", 26, 99))
 
 Editor = Callable[[np.ndarray], np.ndarray]
@@ -100,7 +101,7 @@ def regress(dataset: RLDataset, minutes: float, seed: int) -> Editor:
     learner = load_config(str(CONFIG)).learner
     variants = Variants(learner.undegraded_share, learner.collage_share)
     photos = EpisodePhotos(dataset, EditSpace(action_names("tonal")), variants=variants)
-    options = {name: value for name, value in learner.network_options.items() if name != "value_scale"}
+    options = {name: learner.network_options[name] for name in ("widths", "histograms", "quantiles", "dropout")}
     network, generator = Regression(**options).train(), np.random.default_rng(seed)
     average = torch.optim.swa_utils.AveragedModel(network, avg_fn=_average, use_buffers=True)
     optimizer = torch.optim.AdamW(network.parameters(), 2e-3, weight_decay=0.05, fused=True)
@@ -151,7 +152,7 @@ def edit_with(agent: DQNAgent) -> Editor:
 
 def oracle(photos: RLDataset) -> list[np.ndarray]:
     """What greedy steps lead to if every result can be compared with the original."""
-    task = Task(action_names("tonal"), 12, make_reward(step_penalty=0.0, terminal_bonus=0.0))
+    task = Task(action_names("tonal"), 16, make_reward(step_penalty=0.0, terminal_bonus=0.0))
     evaluation = Evaluation(photos, ReferenceScorer(), task)
     finals_N = evaluation.run(evaluation.juror_policy()).finals_N
     return [evaluation.result(place, int(state)) for place, state in enumerate(finals_N)]
@@ -189,10 +190,10 @@ def line(name: str, rows: list[dict], before: dict) -> str:
     by_input = " | ".join(f"{gain_SN[:, some].mean():+.2f}" if some.any() else "–" for some in groups)
     ssim, flip = (np.mean([row[name] for row in rows]) for name in ("ssim", "flip"))
     goods = [row["undegraded"] for row in rows if row["undegraded"]]
-    kept = f"{np.mean(np.array(goods) >= LEFT_ALONE_DB):.2f}" if goods else "–"
+    kept, same = (f"{np.mean(np.array(goods) >= least):.2f}" if goods else "–" for least in (LEFT_ALONE_DB, UNTOUCHED))
     return (
         f"| {name} | {psnr_SN.mean():.2f} | {mean:+.2f} ({low:+.2f} to {high:+.2f}) | {by_input} | "
-        f"{(gain_SN > 0).mean():.2f} | {ssim:.3f} | {flip:.3f} | {kept} |"
+        f"{(gain_SN > 0).mean():.2f} | {(gain_SN >= 1).mean():.2f} | {ssim:.3f} | {flip:.3f} | {kept} | {same} |"
     )
 
 
@@ -205,7 +206,7 @@ def table(rows: list[dict]) -> str:
         "PSNR dB",
         "gain (95 % interval)",
         *(f"{label} ({count})" for (label, _, _), count in zip(BINS[1:], counts, strict=True)),
-        *("improved", "SSIM", "FLIP", "undegraded ≥ 35 dB"),
+        *("improved", "by 1 dB", "SSIM", "FLIP", "undegraded ≥ 35 dB", "untouched"),
     ]
     lines = ["| " + " | ".join(header) + " |", "| --- " + "| ---: " * (len(header) - 1) + "|"]
     for method in dict.fromkeys(row["method"] for row in rows):
