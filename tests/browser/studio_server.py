@@ -84,6 +84,8 @@ def write_photographic(root):
     torch.manual_seed(2)
     described = AgentDescription("tone", action_names("tonal"), (3, 64, 64), 2, ReferenceScorer.fingerprint)
     agent = DQNAgent(replace(described, config={"juror": {"name": "reference"}}))
+    with torch.no_grad():
+        agent.network.head.advantage[-1].bias[described.actions.index("exposure_down_3")] += 10
     (root / "untrained_photographic").mkdir()
     agent.save(root / "untrained_photographic" / AGENT_FILE)
     folder = root / "photos" / "test"

@@ -85,7 +85,7 @@ def test_the_slider_shows_the_photo_as_it_came_and_works_by_keyboard(page, tmp_p
     page.locator(".compare input").focus()
     for _ in range(10):
         page.keyboard.press("ArrowRight")
-    assert page.locator(".compare").evaluate("node => node.style.getPropertyValue('--cut')") == "10%"
+    page.wait_for_function("document.querySelector('.compare').style.getPropertyValue('--cut') === '10%'")
 
 
 def test_steps_change_by_keyboard_without_losing_the_focus(page, tmp_path):
