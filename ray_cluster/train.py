@@ -44,7 +44,7 @@ from rl_aesthetics.episode_photos import EpisodePhotos
 from rl_aesthetics.errors import UserError
 from rl_aesthetics.saved_scores import SavedScores
 from rl_aesthetics.transforms import action_names, algebra
-from rl_aesthetics.transforms.space import EditSpace
+from rl_aesthetics.transforms.space import EditSpace, check_shows_edits
 
 STATE = "state"
 """The folder of the checkpoints, in the output folder, unless the configuration names another place."""
@@ -73,10 +73,17 @@ class TrainReport:
 
 
 def task_of(config: Config) -> Task:
-    """The episode that a configuration describes."""
+    """The episode that a configuration describes.
+
+    Raises:
+        UserError: it shows edits that cannot be shown.
+    """
     settings = config.rl_training
+    actions = action_names(settings.action_space.transforms, settings.action_space.add_stop_action)
+    if settings.state.shape[0] == 4:
+        check_shows_edits(EditSpace(actions))
     return Task(
-        actions=action_names(settings.action_space.transforms, settings.action_space.add_stop_action),
+        actions=actions,
         max_steps=settings.training.max_steps_per_episode,
         reward=settings.reward.make(settings.training.gamma),
         observation_size=settings.state.shape[-1],

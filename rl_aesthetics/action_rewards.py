@@ -18,7 +18,7 @@ _AT_ONCE = 64
 class ActionRewards:
     """Rewards of all actions in states that are known by photo number and edit state.
 
-    The terminal bonus is left out: it is for the original's score, which quarter steps hardly ever meet.
+    The terminal bonus is left out: it is for the original's score, which steps of fixed size hardly ever meet.
 
     STOP is worth 0. The environment charges it for its step as it does edits, but where no future counts, a price of
     all actions alike would change nothing. So the price of a step is here what an edit must promise.

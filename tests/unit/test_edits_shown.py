@@ -6,6 +6,7 @@ import pytest
 import torch
 from scenes import scene, scorer
 
+from ray_cluster import train
 from rl_aesthetics.agent import AgentDescription, DQNAgent
 from rl_aesthetics.change_price import ChangePrice
 from rl_aesthetics.config import load_config
@@ -184,3 +185,9 @@ def test_an_agent_that_is_shown_its_edits_evaluates_and_edits_photos(tmp_path):
 def test_networks_and_observations_that_do_not_fit_are_refused(overrides, message):
     with pytest.raises(UserError, match=message):
         load_config("configs/photographic.yaml", overrides)
+
+
+def test_a_training_that_would_show_reversible_edits_is_refused_before_it_starts():
+    config = load_config("configs/photographic.yaml", ["action_space.transforms=reversible"])
+    with pytest.raises(UserError, match="photographic"):
+        train.task_of(config)
