@@ -27,11 +27,11 @@ from pathlib import Path
 from ours import ThisProject
 from setting import RESULTS, Setting, machine, made_up_photos, start_ray, write_row
 
-from juror_service.jurors import load_juror
-from ray_cluster.train import task_of
-from rl_aesthetics.config import load_config
-from rl_aesthetics.dataset import RLDataset
-from rl_aesthetics.episodes import Evaluation
+from juror_service.jurors.registry import load_juror
+from rl_aesthetics.config.config import load_config
+from rl_aesthetics.datasets.dataset import RLDataset
+from rl_aesthetics.evaluation.evaluation import Evaluation
+from rl_aesthetics.plan.task import task_of
 
 TUNED = Path(__file__).parents[1] / "configs" / "tuned.yaml"
 REFERENCE = "as it is"

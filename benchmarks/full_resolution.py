@@ -18,8 +18,9 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from rl_aesthetics.photo_file import encode_photo, read_photo_file
-from rl_aesthetics.recipe import render
+from rl_aesthetics.edits.recipe import render
+from rl_aesthetics.photos.photo_file import read_photo_file
+from rl_aesthetics.photos.write import encode_photo
 
 EDITS = ("exposure_up_3", "temperature_down", "contrast_up", "saturation_up", "highlights_down_3")
 HEIGHT, WIDTH = 4000, 6000

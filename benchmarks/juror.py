@@ -27,9 +27,9 @@ from pathlib import Path
 
 import numpy as np
 
-from juror_service.batching import Batcher
-from juror_service.bench import measure
-from juror_service.jurors import load_juror
+from juror_service.batching.batcher import Batcher
+from juror_service.jurors.bench import measure
+from juror_service.jurors.registry import load_juror
 
 CALLERS = (1, 4, 16)
 IMAGES_PER_REQUEST = 8
@@ -127,7 +127,7 @@ def actor(seconds: float) -> list[dict]:
     os.environ.setdefault("RAY_AUTH_MODE", "disabled")
     import ray
 
-    from ray_cluster.juror_actor import _pieces, start_jurors
+    from ray_cluster.jurors.actor_scorer import _pieces, start_jurors
 
     class Bare:
         async def score(self, *pieces_BHWC):

@@ -24,8 +24,8 @@ import httpx
 import numpy as np
 from PIL import Image
 
-from juror_service.jurors import load_juror
-from rl_aesthetics.scoring import reduce_image
+from juror_service.jurors.registry import load_juror
+from rl_aesthetics.photos.resize import reduce_image
 
 TOLERANCE = 1e-4
 
@@ -39,7 +39,15 @@ def main() -> None:
     parser.add_argument("--photos", type=int, default=200, help="different photos; the rest are repeats")
     parser.add_argument("--json", action="store_true", help="print one JSON row only")
     arguments = parser.parse_args()
-    command = [sys.executable, "-u", "-c", "from rl_aesthetics.cli import main; main()", "juror", "serve", "--port=0"]
+    command = [
+        sys.executable,
+        "-u",
+        "-m",
+        "rl_aesthetics_cli",
+        "juror",
+        "serve",
+        "--port=0",
+    ]
     server = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
     try:
         url = server.stdout.readline().split()[2]

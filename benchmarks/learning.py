@@ -46,12 +46,12 @@ from peers import StableBaselines, StockRLlib
 from setting import RESULTS, Setting, System, machine, made_up_photos, start_ray
 from throughput import BareLoop, fastest
 
-from juror_service.jurors import load_juror
-from ray_cluster.train import task_of
-from rl_aesthetics.config import Config, load_config
-from rl_aesthetics.dataset import RLDataset
-from rl_aesthetics.episodes import Evaluation
+from juror_service.jurors.registry import load_juror
+from rl_aesthetics.config.config import Config, load_config
+from rl_aesthetics.datasets.dataset import RLDataset
 from rl_aesthetics.errors import UserError
+from rl_aesthetics.evaluation.evaluation import Evaluation
+from rl_aesthetics.plan.task import task_of
 
 OURS = "this project"
 THRESHOLDS = (0.60, 0.75, 0.90)

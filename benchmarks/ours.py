@@ -8,13 +8,13 @@ import ray
 import torch
 from setting import Policy, Setting
 
-from ray_cluster.algorithm import build_algorithm
-from ray_cluster.fit_values import fit_values
-from ray_cluster.juror_actor import start_jurors
-from ray_cluster.topology import one_machine, plan
-from rl_aesthetics.agent import AgentDescription, DQNAgent
-from rl_aesthetics.config import Config
-from rl_aesthetics.episodes import agent_policy
+from ray_cluster.cluster.topology import one_machine, plan
+from ray_cluster.jurors.actor_scorer import start_jurors
+from ray_cluster.learner.algorithm import build_algorithm
+from rl_aesthetics.agents.agent import AgentDescription, DQNAgent
+from rl_aesthetics.config.config import Config
+from rl_aesthetics.evaluation.policies import agent_policy
+from rl_aesthetics.plan.resolve_values import fit_values
 
 
 class ThisProject:

@@ -29,8 +29,8 @@ from stable_baselines3.common.type_aliases import TrainFreq, TrainFrequencyUnit
 from stable_baselines3.common.vec_env import VecEnv
 from torch import nn
 
-from rl_aesthetics.env import ImageEditVectorEnv
-from rl_aesthetics.networks import make_network
+from rl_aesthetics.episodes.vector_env import ImageEditVectorEnv
+from rl_aesthetics.networks.registry import make_network
 
 
 class EnvironmentWithoutInfos(ImageEditVectorEnv):

@@ -32,22 +32,22 @@ import torch
 from PIL import Image
 from torch import nn
 
-from rl_aesthetics.agent import AGENT_FILE, DQNAgent
-from rl_aesthetics.config import load_config
-from rl_aesthetics.dataset import RLDataset
-from rl_aesthetics.enhance import enhance_photo
-from rl_aesthetics.env import Task
-from rl_aesthetics.episode_photos import EpisodePhotos, Variants
-from rl_aesthetics.episodes import Evaluation
-from rl_aesthetics.photo_quality import IDENTICAL_DB, LEFT_ALONE_DB, PhotoQuality, measure, psnr
-from rl_aesthetics.pictures import Shot, contact_sheet
-from rl_aesthetics.reference import ReferenceScorer
+from rl_aesthetics.agents.agent import AGENT_FILE, DQNAgent
+from rl_aesthetics.config.config import load_config
+from rl_aesthetics.datasets.dataset import RLDataset
+from rl_aesthetics.datasets.tonal_degradation import MODELS, degrade_tone, sequence_of
+from rl_aesthetics.edits.registry import TRANSFORMS, action_names
+from rl_aesthetics.edits.space import EditSpace
+from rl_aesthetics.enhance.enhance import enhance_photo
+from rl_aesthetics.episodes.photos import EpisodePhotos, Variants
+from rl_aesthetics.episodes.task import Task
+from rl_aesthetics.evaluation.evaluation import Evaluation
+from rl_aesthetics.networks.tone_trunk import ToneTrunk
+from rl_aesthetics.photos.quality import IDENTICAL_DB, LEFT_ALONE_DB, PhotoQuality, measure, psnr
+from rl_aesthetics.photos.resize import reduce_image
+from rl_aesthetics.reports.pictures import Shot, contact_sheet
 from rl_aesthetics.rewards import make_reward
-from rl_aesthetics.scoring import reduce_image
-from rl_aesthetics.tonal_degradation import MODELS, degrade_tone, sequence_of
-from rl_aesthetics.tone_trunk import ToneTrunk
-from rl_aesthetics.transforms import TRANSFORMS, action_names
-from rl_aesthetics.transforms.space import EditSpace
+from rl_aesthetics.scores.reference import ReferenceScorer
 
 CONFIG = Path(__file__).parents[1] / "configs" / "photographic.yaml"
 DEGRADATIONS_EACH = 3
@@ -73,7 +73,7 @@ def unseen(dataset: RLDataset, seed: int = 7) -> RLDataset:
 def train(dataset: Path, output: Path, seed: int, minutes: float) -> Path:
     """Train an agent with the command line; its file."""
     command = [
-        *(sys.executable, "-c", "from rl_aesthetics.cli import main; main()", "train", "--config", str(CONFIG)),
+        *(sys.executable, "-m", "rl_aesthetics_cli", "train", "--config", str(CONFIG)),
         *(f"dataset={dataset}", f"output={output}", f"learner.seed={seed}", f"learner.max_minutes={minutes}"),
         "--overwrite",
     ]

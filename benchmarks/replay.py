@@ -20,7 +20,10 @@ from functools import partial
 import numpy as np
 from setting import machine, made_up_photos, write_row
 
-from ray_cluster.replay import TRANSITION, PrioritizedReplayBuffer, ReplayBuffer, ReplayRenderer
+from ray_cluster.replay.prioritized import PrioritizedReplayBuffer
+from ray_cluster.replay.renderer import ReplayRenderer
+from ray_cluster.replay.replay import ReplayBuffer
+from ray_cluster.replay.transition import TRANSITION
 
 SHAPE, GAMMA, BETA, PHOTOS, LENGTH = (3, 64, 64), 0.99, 0.5, 500, 5
 BLOCK = 10_000

@@ -36,13 +36,13 @@ import numpy as np
 import ray
 from setting import machine, made_up_photos, start_ray, write_row
 
-from ray_cluster.algorithm import build_algorithm
-from ray_cluster.juror_actor import start_jurors
-from ray_cluster.learner import ActorLearnerDQN
-from ray_cluster.topology import one_machine, plan
-from ray_cluster.train import task_of
-from rl_aesthetics.config import load_config
-from rl_aesthetics.dataset import RLDataset
+from ray_cluster.cluster.topology import one_machine, plan
+from ray_cluster.jurors.actor_scorer import start_jurors
+from ray_cluster.learner.actor_learner import ActorLearnerDQN
+from ray_cluster.learner.algorithm import build_algorithm
+from rl_aesthetics.config.config import load_config
+from rl_aesthetics.datasets.dataset import RLDataset
+from rl_aesthetics.plan.task import task_of
 
 FULL = 0.9
 """Cores that are used to this share are full: the rest is the operating system's."""

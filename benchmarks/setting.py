@@ -16,12 +16,13 @@ import cv2
 import numpy as np
 import ray
 
-from juror_service.jurors import load_juror
-from rl_aesthetics.dataset import RLDataset
-from rl_aesthetics.env import ImageEditVectorEnv, Task
-from rl_aesthetics.episodes import Policy
-from rl_aesthetics.samplers import EpisodeSampler
-from rl_aesthetics.transforms import REVERSIBLE
+from juror_service.jurors.registry import load_juror
+from rl_aesthetics.datasets.dataset import RLDataset
+from rl_aesthetics.edits.registry import REVERSIBLE
+from rl_aesthetics.episodes.start_states import EpisodeSampler
+from rl_aesthetics.episodes.task import Task
+from rl_aesthetics.episodes.vector_env import ImageEditVectorEnv
+from rl_aesthetics.evaluation.policies import Policy
 
 RESULTS = Path(__file__).parent / "results"
 
@@ -69,7 +70,7 @@ class Setting:
         threads: of PyTorch in a peer's main process, where it acts and learns in turns.
         capacity: transitions in the replay buffer.
         fresh: draw a new degradation for every episode, in place of the recorded one.
-        network: in `rl_aesthetics.networks`, a head per action.
+        network: in `rl_aesthetics.networks.registry`, a head per action.
         juror: a juror's name.
     """
 

@@ -35,9 +35,9 @@ from ray._private.state import state
 from scipy.stats import theilslopes
 from setting import machine, write_row
 
-from ray_cluster.session import ray_session
-from ray_cluster.train import Training
-from rl_aesthetics.config import load_config
+from ray_cluster.cluster.session import ray_session
+from ray_cluster.train.training import Training
+from rl_aesthetics.config.config import load_config
 
 WARM_UP = 1 / 3
 """Share of the time that does not count."""
@@ -143,7 +143,14 @@ def table(found: list[Series]) -> str:
 
 def generated(folder: Path) -> Path:
     """A dataset of small photos; made in another process, so that its Ray is gone before anything is measured."""
-    command = [sys.executable, "-c", "from rl_aesthetics.cli import main; main()", "generate", "--source", "samples"]
+    command = [
+        sys.executable,
+        "-m",
+        "rl_aesthetics_cli",
+        "generate",
+        "--source",
+        "samples",
+    ]
     command += ["--output", str(folder), "--max-size", "128", "--copies", "4"]
     subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
     return folder

@@ -27,12 +27,14 @@ import torch
 from setting import machine, made_up_photos, write_row
 from stable_baselines3.common.vec_env import DummyVecEnv, SubprocVecEnv, VecEnv
 
-from rl_aesthetics.dataset import RLDataset
-from rl_aesthetics.env import ImageEditEnv, ImageEditVectorEnv, Task
+from rl_aesthetics.datasets.dataset import RLDataset
+from rl_aesthetics.episodes.env import ImageEditEnv
+from rl_aesthetics.episodes.task import Task
+from rl_aesthetics.episodes.vector_env import ImageEditVectorEnv
 from rl_aesthetics.errors import UserError
-from rl_aesthetics.networks import make_network
-from rl_aesthetics.scoring import FunctionScorer
-from rl_aesthetics.trunks import NARROW
+from rl_aesthetics.networks.registry import make_network
+from rl_aesthetics.networks.trunks import NARROW
+from rl_aesthetics.scores.scorer import FunctionScorer
 
 EPISODES = 16
 RANGE = {"value_range": (-0.1, 1.1)}

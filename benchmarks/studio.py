@@ -32,11 +32,12 @@ import numpy as np
 import psutil
 from setting import machine, write_row
 
-from juror_service.jurors import load_juror
-from rl_aesthetics.agent import AGENT_FILE, AgentDescription, DQNAgent
-from rl_aesthetics.dataset import Record, RLDataset, write_annotations
-from rl_aesthetics.evaluate import evaluate
-from rl_aesthetics.transforms import REVERSIBLE, STOP
+from juror_service.jurors.registry import load_juror
+from rl_aesthetics.agents.agent import AGENT_FILE, AgentDescription, DQNAgent
+from rl_aesthetics.datasets.annotations import Record, write_annotations
+from rl_aesthetics.datasets.dataset import RLDataset
+from rl_aesthetics.edits.registry import REVERSIBLE, STOP
+from rl_aesthetics.reports.evaluate import evaluate
 
 DIFFERENT, WIDTH, HEIGHT = 64, 384, 256
 TESTED = 100
@@ -194,7 +195,7 @@ def main() -> None:
         root.mkdir()
         make_runs(root, count)
         row["report_of_100_episodes_mb"] = (root / "evaluation" / "report.html").stat().st_size / 1e6
-        program = [sys.executable, "-u", "-c", "from rl_aesthetics.cli import main; main()", "studio"]
+        program = [sys.executable, "-u", "-m", "rl_aesthetics_cli", "studio"]
         server = subprocess.Popen(
             [*program, f"--runs={root}", "--port=0"],
             stdout=subprocess.PIPE,

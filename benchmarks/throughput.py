@@ -41,10 +41,10 @@ from peers import StableBaselines, StockRLlib
 from setting import Setting, System, machine, made_up_photos, start_ray, write_row
 from torch import nn
 
-from rl_aesthetics.config import load_config
-from rl_aesthetics.dataset import RLDataset
+from rl_aesthetics.config.config import load_config
+from rl_aesthetics.datasets.dataset import RLDataset
 from rl_aesthetics.errors import UserError
-from rl_aesthetics.networks import make_network
+from rl_aesthetics.networks.registry import make_network
 
 RATIOS = {"tied": 8.0, "learning": 32.0, "sampling": 0.1}
 OURS, STOCK, SB3 = "this project", "RLlib DQN", "Stable-Baselines3 DQN"

@@ -16,6 +16,7 @@ RUN pip install -c constraints.txt --index-url "$TORCH_INDEX" torch
 COPY rl_aesthetics rl_aesthetics
 COPY juror_service juror_service
 COPY ray_cluster ray_cluster
+COPY rl_aesthetics_cli rl_aesthetics_cli
 COPY configs configs
 RUN pip install -c constraints.txt '.[samples,transformers]'
 

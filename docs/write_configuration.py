@@ -7,7 +7,7 @@ from typing import Any
 
 import yaml
 
-from rl_aesthetics.config import Config, load_config, settings
+from rl_aesthetics.config.config import Config, load_config, settings
 
 ROOT = Path(__file__).parents[1]
 PAGE = Path(__file__).with_name("configuration.md")
@@ -15,7 +15,7 @@ PAGE = Path(__file__).with_name("configuration.md")
 COLUMNS = "| key | default | tuned | meaning |\n|---|---|---|---|\n"
 HEAD = """# Configuration
 
-<!-- Written by `make docs` from rl_aesthetics/config.py; a test fails when it is out of date. -->
+<!-- Written by `make docs` from rl_aesthetics/config/config.py; a test fails when it is out of date. -->
 
 `rl-aesthetics train --config FILE KEY=VALUE …` reads the YAML file, then applies the overrides, then checks everything.
 An unknown key is refused with the nearest known one. Keys below `rl_training` may leave that word out:

@@ -14,9 +14,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from juror_service.jurors import Juror
+from juror_service.jurors.registry import Juror
 from juror_service.jurors.vision_weights import Release
-from rl_aesthetics.scoring import Scorer
+from rl_aesthetics.scores.scorer import Scorer
 
 RELEASE = Release(
     juror="aesthetic_v2_5",

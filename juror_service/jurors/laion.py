@@ -19,11 +19,10 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-from juror_service.jurors import Juror
+from juror_service.jurors.registry import Juror
 from juror_service.jurors.vision_weights import Release
-from rl_aesthetics.errors import UserError
-from rl_aesthetics.scoring import Scorer
-from rl_aesthetics.transforms.transform import closest
+from rl_aesthetics.errors import UserError, closest
+from rl_aesthetics.scores.scorer import Scorer
 
 _MLP = Release(
     juror="laion",

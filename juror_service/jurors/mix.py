@@ -23,10 +23,10 @@ from typing import Any
 
 import numpy as np
 
-from juror_service.jurors import Juror, available_jurors, load_juror
-from rl_aesthetics.errors import UserError
-from rl_aesthetics.scoring import Scorer, reduce_image
-from rl_aesthetics.transforms.transform import closest
+from juror_service.jurors.registry import Juror, available_jurors, load_juror
+from rl_aesthetics.errors import UserError, closest
+from rl_aesthetics.photos.resize import reduce_image
+from rl_aesthetics.scores.scorer import Scorer
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,7 @@ from pathlib import Path
 import numpy as np
 import onnxruntime
 
-from juror_service.jurors import Juror
+from juror_service.jurors.registry import Juror
 from rl_aesthetics.errors import ScoringError, UserError
 
 WEIGHTS = Path(__file__).parents[1] / "weights" / "pocket.onnx"

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from juror_service.jurors import Juror
-from rl_aesthetics.reference import ReferenceScorer
+from juror_service.jurors.registry import Juror
+from rl_aesthetics.scores.reference import ReferenceScorer
 
 JUROR = Juror(
     title="similarity to the original in CIELab, for training and evaluation alone",

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 import httpx
 import numpy as np
 
-from juror_service.client import JurorClient
-from juror_service.jurors import Juror
+from juror_service.http.client import JurorClient
+from juror_service.jurors.registry import Juror
 from rl_aesthetics.errors import ScoringError, UserError
 
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rl_aesthetics.errors import UserError
-from rl_aesthetics.quiet_transformers import quiet_transformers
+from rl_aesthetics.networks.quiet_transformers import quiet_transformers
 
 if TYPE_CHECKING:
     from torch import nn

@@ -9,12 +9,11 @@ from __future__ import annotations
 from dataclasses import fields
 from typing import Any
 
-from rl_aesthetics.errors import UserError
+from rl_aesthetics.errors import UserError, closest
 from rl_aesthetics.rewards.delayed import DelayedDifference, StopOnly
 from rl_aesthetics.rewards.difference import ClippedDifference, ScoreDifference, SigmoidBonus
 from rl_aesthetics.rewards.reward import Reward, Step
 from rl_aesthetics.rewards.success import Success
-from rl_aesthetics.transforms.transform import closest
 
 __all__ = [
     "REWARDS",

@@ -12,11 +12,11 @@ from fastapi import FastAPI, Form, Request, Response
 from fastapi.responses import RedirectResponse
 from fastapi.staticfiles import StaticFiles
 
-from rl_aesthetics.studio import dataset_pages, enhance_pages, evaluation_pages, training_pages
+from rl_aesthetics.pages.rendering import STATIC
 from rl_aesthetics.studio.gate import TOKEN_COOKIE, Gate, token_proof
 from rl_aesthetics.studio.library import Library
-from rl_aesthetics.studio.pages import STATIC
 from rl_aesthetics.studio.site import Site, StudioSettings, add_error_pages
+from rl_aesthetics.studio.views import dataset_pages, enhance_pages, evaluation_pages, training_pages
 
 SWEEP_SECONDS = 30.0
 

@@ -13,7 +13,7 @@ from http.cookies import CookieError, SimpleCookie
 from typing import Any
 from urllib.parse import quote
 
-from rl_aesthetics.request_body import Message, Receive, announced_bytes, bounded
+from rl_aesthetics.web.request_body import Message, Receive, announced_bytes, bounded
 
 Send = Callable[[Message], Awaitable[None]]
 App = Callable[[MutableMapping[str, Any], Receive, Send], Awaitable[None]]

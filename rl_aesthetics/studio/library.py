@@ -14,9 +14,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
-from rl_aesthetics.agent import AGENT_FILE, DQNAgent
-from rl_aesthetics.dataset import ANNOTATIONS, SPLITS, RLDataset
-from rl_aesthetics.scoring import Scorer
+from rl_aesthetics.agents.agent import AGENT_FILE, DQNAgent
+from rl_aesthetics.datasets.annotations import ANNOTATIONS, SPLITS
+from rl_aesthetics.datasets.dataset import RLDataset
+from rl_aesthetics.scores.scorer import Scorer
 
 T = TypeVar("T")
 MAX_DEPTH = 5

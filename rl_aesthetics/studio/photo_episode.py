@@ -1,6 +1,6 @@
 """An episode on a user's photo that can be watched, taken back, steered and played by hand.
 
-`rl_aesthetics.enhance` is the same without the hands: left alone, the agent takes the same steps in both.
+`rl_aesthetics.enhance.enhance` is the same without the hands: left alone, the agent takes the same steps in both.
 """
 
 from __future__ import annotations
@@ -11,14 +11,15 @@ from typing import Literal
 
 import numpy as np
 
-from rl_aesthetics.agent import DQNAgent
-from rl_aesthetics.enhance import WHY
+from rl_aesthetics.agents.agent import DQNAgent
+from rl_aesthetics.edits.registry import STOP, TRANSFORMS
+from rl_aesthetics.edits.space import EditSpace
+from rl_aesthetics.edits.view import View
+from rl_aesthetics.enhance.enhance import WHY
 from rl_aesthetics.errors import UserError
-from rl_aesthetics.reference import needs_reference
-from rl_aesthetics.scoring import Scorer
-from rl_aesthetics.studio.photo_file import PhotoFile
-from rl_aesthetics.transforms import STOP, TRANSFORMS
-from rl_aesthetics.transforms.space import EditSpace, View
+from rl_aesthetics.scores.reference import needs_reference
+from rl_aesthetics.scores.scorer import Scorer
+from rl_aesthetics.studio.uploads import PhotoFile
 
 Who = Literal["agent", "you"]
 

@@ -8,11 +8,11 @@ from dataclasses import replace
 import torch
 import uvicorn
 
-from rl_aesthetics.listening import is_loopback, open_listener
 from rl_aesthetics.studio.app import create_app
 from rl_aesthetics.studio.gate import LOOPBACK_NAMES
 from rl_aesthetics.studio.library import Library
 from rl_aesthetics.studio.site import StudioSettings
+from rl_aesthetics.web.listener import is_loopback, open_listener
 
 PORT = 8600
 MAX_CONNECTIONS = 200

@@ -18,7 +18,7 @@ from pathlib import Path
 
 from rl_aesthetics.errors import ScoringError, UserError
 from rl_aesthetics.studio.photo_episode import PhotoEpisode
-from rl_aesthetics.studio.photo_file import PhotoFile
+from rl_aesthetics.studio.uploads import PhotoFile
 from rl_aesthetics.studio.worker import Job
 
 COOKIE = "studio_session"

@@ -14,11 +14,11 @@ from fastapi.responses import HTMLResponse, JSONResponse, RedirectResponse
 from starlette.exceptions import HTTPException as StarletteHTTPException
 
 from rl_aesthetics.errors import ScoringError, UserError
-from rl_aesthetics.request_body import BodyRefused
-from rl_aesthetics.studio import pages
+from rl_aesthetics.pages import rendering as pages
 from rl_aesthetics.studio.library import Library
 from rl_aesthetics.studio.sessions import COOKIE, Sessions, StorageFull
 from rl_aesthetics.studio.worker import Busy, Job, Worker
+from rl_aesthetics.web.request_body import BodyRefused
 
 PATIENCE_SECONDS = 1.5
 """How long an answer waits for the work that it started; what takes longer is watched on the page."""

@@ -14,7 +14,7 @@ from PIL import Image
 from studio_server import PHOTOS, form_token, load_scorer, running, visitor
 
 from rl_aesthetics.errors import UserError
-from rl_aesthetics.scoring import FunctionScorer
+from rl_aesthetics.scores.scorer import FunctionScorer
 from rl_aesthetics.studio.library import Library
 from rl_aesthetics.studio.serve import serve
 from rl_aesthetics.studio.sessions import Sessions

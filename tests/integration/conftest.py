@@ -2,7 +2,7 @@ import sys
 
 import pytest
 
-from rl_aesthetics import cli
+from rl_aesthetics_cli.main import main
 
 
 @pytest.fixture
@@ -12,7 +12,7 @@ def run(monkeypatch, capsys):
     def command(*arguments):
         monkeypatch.setattr(sys, "argv", ["rl-aesthetics", *map(str, arguments)])
         with pytest.raises(SystemExit) as exit_:
-            cli.main()
+            main()
         printed = capsys.readouterr()
         return exit_.value.code or 0, printed.out, printed.err
 

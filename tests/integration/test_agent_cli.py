@@ -14,14 +14,14 @@ import pytest
 import skimage
 import torch
 
-from juror_service.jurors import load_juror
-from juror_service.pocket_network import load_pocket_network
-from rl_aesthetics.agent import AGENT_FILE, AgentDescription, DQNAgent
-from rl_aesthetics.dataset import Record, write_annotations
-from rl_aesthetics.degrade import degrade
-from rl_aesthetics.networks import make_network
-from rl_aesthetics.scoring import reduce_image
-from rl_aesthetics.transforms import REVERSIBLE, STOP
+from juror_service.jurors.pocket_network import load_pocket_network
+from juror_service.jurors.registry import load_juror
+from rl_aesthetics.agents.agent import AGENT_FILE, AgentDescription, DQNAgent
+from rl_aesthetics.datasets.annotations import Record, write_annotations
+from rl_aesthetics.datasets.degrade import degrade
+from rl_aesthetics.edits.registry import REVERSIBLE, STOP
+from rl_aesthetics.networks.registry import make_network
+from rl_aesthetics.photos.resize import reduce_image
 
 PHOTOS = [Path(skimage.__file__).parent / "data" / name for name in ("astronaut.png", "chelsea.png", "coffee.png")]
 ACTIONS = (*REVERSIBLE, STOP)
@@ -244,9 +244,9 @@ def test_enhance_refuses_to_replace_results_and_photos(run, agent, tmp_path):
 def test_enhance_needs_no_ray(agent, tmp_path):
     code = """
 import sys
-from rl_aesthetics import cli
+from rl_aesthetics_cli.main import main
 try:
-    cli.main()
+    main()
 except SystemExit as exit_:
     assert not exit_.code, exit_.code
 assert not {"ray", "mlflow"} & set(sys.modules), "imported"

@@ -58,7 +58,13 @@ def photos(tmp_path_factory):
 @pytest.fixture(scope="module")
 def run(package):
     def run(*arguments, code=0):
-        command = [sys.executable, "-c", "from rl_aesthetics.cli import main; main()", "juror", *map(str, arguments)]
+        command = [
+            sys.executable,
+            "-m",
+            "rl_aesthetics_cli",
+            "juror",
+            *map(str, arguments),
+        ]
         environment = os.environ | {"PYTHONPATH": str(package)}
         done = subprocess.run(command, capture_output=True, text=True, timeout=280, env=environment)
         assert done.returncode == code, done.stderr

@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from rl_aesthetics.dataset import SPLITS, RLDataset
-from rl_aesthetics.transforms import TRANSFORMS
+from rl_aesthetics.datasets.annotations import SPLITS
+from rl_aesthetics.datasets.dataset import RLDataset
+from rl_aesthetics.edits.registry import TRANSFORMS
 
 
 def rl_aesthetics(*arguments, typed="", cwd=None, **variables):

@@ -10,12 +10,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from juror_service.jurors import load_juror
-from rl_aesthetics.scoring import reduce_image
+from juror_service.jurors.registry import load_juror
+from rl_aesthetics.photos.resize import reduce_image
 
 
 def run(*arguments, code=0):
-    command = [sys.executable, "-c", "from rl_aesthetics.cli import main; main()", "juror", *map(str, arguments)]
+    command = [sys.executable, "-m", "rl_aesthetics_cli", "juror", *map(str, arguments)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=120, env=os.environ | {"COLUMNS": "200"})
     assert done.returncode == code, done.stderr
     return done

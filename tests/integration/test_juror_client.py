@@ -11,12 +11,12 @@ import numpy as np
 import pytest
 from juror_server import SIZE, GatedJuror, mean_scores, occupied, running, some_images
 
-from juror_service.app import ServiceSettings
-from juror_service.client import AsyncJurorClient, JurorClient, Refused, Unreachable
 from juror_service.errors import Closed, DeadlineExceeded, ImageFailed, QueueFull
-from juror_service.jurors import load_juror
+from juror_service.http.app import ServiceSettings
+from juror_service.http.client import AsyncJurorClient, JurorClient, Refused, Unreachable
+from juror_service.http.payload import PayloadLimits
+from juror_service.jurors.registry import load_juror
 from juror_service.jurors.remote import RemoteJuror
-from juror_service.payload import PayloadLimits
 from rl_aesthetics.errors import ScoringError, UserError
 
 

@@ -8,9 +8,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from juror_server import http, running
 
-from juror_service.app import ServiceSettings, create_app
-from juror_service.jurors import load_juror
-from juror_service.schemas import NPY
+from juror_service.http.app import ServiceSettings, create_app
+from juror_service.http.schemas import NPY
+from juror_service.jurors.registry import load_juror
 
 schemathesis = pytest.importorskip("schemathesis")
 from schemathesis.checks import not_a_server_error  # noqa: E402

@@ -55,7 +55,7 @@ def install(folder: Path, name: str) -> Path:
 
 
 def juror(site: Path, *arguments: object) -> subprocess.CompletedProcess:
-    command = [sys.executable, "-c", "from rl_aesthetics.cli import main; main()", "juror", *map(str, arguments)]
+    command = [sys.executable, "-m", "rl_aesthetics_cli", "juror", *map(str, arguments)]
     path = os.pathsep.join([str(site), os.environ.get("PYTHONPATH", "")])
     environment = os.environ | {"PYTHONPATH": path, "COLUMNS": "200"}
     return subprocess.run(command, capture_output=True, text=True, timeout=120, env=environment)

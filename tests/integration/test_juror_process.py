@@ -15,10 +15,10 @@ import numpy as np
 import pytest
 from juror_server import GatedJuror, mean_scores, some_images
 
-from juror_service.app import ServiceSettings
-from juror_service.client import JurorClient
-from juror_service.jurors import load_juror
-from juror_service.serve import serve
+from juror_service.http.app import ServiceSettings
+from juror_service.http.client import JurorClient
+from juror_service.http.serve import serve
+from juror_service.jurors.registry import load_juror
 from rl_aesthetics.errors import UserError
 
 
@@ -41,8 +41,8 @@ def test_a_juror_that_does_not_load_ends_the_service_with_its_reason():
 SERVE_SLOWLY = """
 import sys, time
 import numpy as np
-from juror_service.app import ServiceSettings
-from juror_service.serve import serve
+from juror_service.http.app import ServiceSettings
+from juror_service.http.serve import serve
 
 class Slow:
     size, fingerprint = 64, "slow"
@@ -82,7 +82,7 @@ def test_told_to_stop_it_finishes_what_it_accepted_and_takes_nothing_new():
 
 
 def test_juror_serve_is_a_command():
-    command = [sys.executable, "-c", "from rl_aesthetics.cli import main; main()", "juror", "serve", "--port", "0"]
+    command = [sys.executable, "-m", "rl_aesthetics_cli", "juror", "serve", "--port", "0"]
     token = {"JUROR_TOKEN": "s3cret", "PYTHONUNBUFFERED": "1"}
     process = subprocess.Popen(
         command,
@@ -132,7 +132,7 @@ def test_under_load_with_broken_requests_every_answer_is_right_and_memory_is_fla
 )
 def test_what_only_loading_shows_to_be_a_mistake_is_one_line_and_exit_code_2(arguments, message):
     """These find their mistake after the service has begun to listen: signal handlers and all, a process of its own."""
-    command = [sys.executable, "-c", "from rl_aesthetics.cli import main; main()", "juror", "serve", "--port", "0"]
+    command = [sys.executable, "-m", "rl_aesthetics_cli", "juror", "serve", "--port", "0"]
     ended = subprocess.run([*command, *arguments], capture_output=True, text=True, timeout=120)
     assert ended.returncode == 2
     assert message in ended.stderr

@@ -13,11 +13,11 @@ import pytest
 from juror_server import SIZE, GatedJuror, b64, encoded, expected, http, npy, occupied, photo, running
 from PIL import Image
 
-from juror_service.app import ServiceSettings
-from juror_service.client import JurorClient, Refused
-from juror_service.payload import PayloadLimits
-from juror_service.schemas import NPY
-from juror_service.service_metrics import ERROR_TYPES
+from juror_service.http.app import ServiceSettings
+from juror_service.http.client import JurorClient, Refused
+from juror_service.http.payload import PayloadLimits
+from juror_service.http.schemas import NPY
+from juror_service.http.service_metrics import ERROR_TYPES
 
 
 @pytest.fixture(scope="module")

@@ -14,7 +14,7 @@ import torch
 from mlflow_server import free_port
 from pyarrow import fs
 
-from ray_cluster.checkpoint import MANIFEST, CheckpointStore, open_checkpoint
+from ray_cluster.checkpoints.checkpoint_store import MANIFEST, CheckpointStore, open_checkpoint
 
 pytestmark = pytest.mark.slow
 pytest.importorskip("moto", reason="needs moto[server]")

@@ -11,7 +11,7 @@ CONFIGS = Path(__file__).parents[2] / "configs"
 
 
 def sweep(*arguments, cwd):
-    command = [sys.executable, "-c", "from rl_aesthetics.cli import main; main()", "sweep", *map(str, arguments)]
+    command = [sys.executable, "-m", "rl_aesthetics_cli", "sweep", *map(str, arguments)]
     return subprocess.run(command, capture_output=True, text=True, cwd=cwd, timeout=300)
 
 

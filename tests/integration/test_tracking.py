@@ -17,10 +17,10 @@ import pytest
 from mlflow import MlflowClient
 from mlflow_server import Proxy, Server, free_port
 
-from ray_cluster import tracking
-from ray_cluster.spool import Spool
-from ray_cluster.tracking import Tracker, upload
-from rl_aesthetics.config import load_config
+from ray_cluster.tracking import tracker as tracking
+from ray_cluster.tracking.spool import Spool
+from ray_cluster.tracking.tracker import Tracker, upload
+from rl_aesthetics.config.config import load_config
 from rl_aesthetics.errors import UserError
 
 LOG_BATCH = "/api/2.0/mlflow/runs/log-batch"

@@ -35,7 +35,7 @@ def small(**options):
 
 
 def run(*arguments, **environment):
-    command = [sys.executable, "-c", "from rl_aesthetics.cli import main; main()", "juror", *map(str, arguments)]
+    command = [sys.executable, "-m", "rl_aesthetics_cli", "juror", *map(str, arguments)]
     return subprocess.run(command, capture_output=True, text=True, timeout=120, env=os.environ | environment)
 
 
@@ -70,7 +70,7 @@ def test_bench_gives_the_share_of_what_matrix_products_reach(tmp_path):
     # A juror of this size, so that the share of the peak is that of a real encoder and not of overhead.
     (tmp_path / "small_siglip.py").write_text(
         "import dataclasses\n"
-        "from juror_service.jurors import Juror\n"
+        "from juror_service.jurors.registry import Juror\n"
         "from juror_service.jurors.aesthetic_v2_5 import RELEASE\n"
         "SMALL = dict(hidden_size=192, intermediate_size=768, num_hidden_layers=2, num_attention_heads=3,"
         " image_size=112, patch_size=14)\n"

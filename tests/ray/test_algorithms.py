@@ -7,16 +7,16 @@ import pytest
 import torch
 from ray.rllib.core import DEFAULT_MODULE_ID
 
-from ray_cluster.algorithm import build_algorithm
-from ray_cluster.juror_actor import start_jurors
-from ray_cluster.rl_module import WEIGHTS
-from ray_cluster.topology import one_machine, plan
-from ray_cluster.train import task_of
-from rl_aesthetics.agent import AgentDescription, DQNAgent
-from rl_aesthetics.config import load_config
-from rl_aesthetics.dataset import RLDataset
-from rl_aesthetics.scoring import FunctionScorer
-from rl_aesthetics.transforms import REVERSIBLE
+from ray_cluster.cluster.topology import one_machine, plan
+from ray_cluster.jurors.actor_scorer import start_jurors
+from ray_cluster.learner.algorithm import build_algorithm
+from ray_cluster.learner.q_module import WEIGHTS
+from rl_aesthetics.agents.agent import AgentDescription, DQNAgent
+from rl_aesthetics.config.config import load_config
+from rl_aesthetics.datasets.dataset import RLDataset
+from rl_aesthetics.edits.registry import REVERSIBLE
+from rl_aesthetics.plan.task import task_of
+from rl_aesthetics.scores.scorer import FunctionScorer
 
 pytestmark = [pytest.mark.usefixtures("cluster"), pytest.mark.ray, pytest.mark.slow]
 

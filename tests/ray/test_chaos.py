@@ -18,11 +18,12 @@ import ray
 from ray.cluster_utils import Cluster
 from written_splits import write_split
 
-from juror_service.jurors import load_juror
-from ray_cluster.checkpoint import CheckpointStore
-from ray_cluster.train import Training
-from rl_aesthetics.config import load_config
-from rl_aesthetics.transforms.space import EditSpace, View
+from juror_service.jurors.registry import load_juror
+from ray_cluster.checkpoints.checkpoint_store import CheckpointStore
+from ray_cluster.train.training import Training
+from rl_aesthetics.config.config import load_config
+from rl_aesthetics.edits.space import EditSpace
+from rl_aesthetics.edits.view import View
 
 pytestmark = [
     pytest.mark.usefixtures("mlflow_database"),
@@ -182,7 +183,7 @@ def test_a_machine_joins_and_leaves_a_two_machine_cluster(dataset, tmp_path):
 
 
 def train(dataset, output, *more):
-    command = [sys.executable, "-c", "from rl_aesthetics.cli import main; main()", "train"]
+    command = [sys.executable, "-m", "rl_aesthetics_cli", "train"]
     return [*command, *overrides(dataset, output, "ray.num_cpus=2", "ray.num_rollout_workers=1", *more)]
 
 

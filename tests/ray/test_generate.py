@@ -14,14 +14,17 @@ import ray
 from PIL import Image
 from pycocotools.coco import COCO
 
-from juror_service.jurors import load_juror
-from ray_cluster.generate import GenerateSettings, generate
-from rl_aesthetics.dataset import SPLITS, RLDataset
-from rl_aesthetics.degrade import degrade
+from juror_service.jurors.registry import load_juror
+from ray_cluster.generate.generate import GenerateSettings, generate
+from rl_aesthetics.datasets.annotations import SPLITS
+from rl_aesthetics.datasets.dataset import RLDataset
+from rl_aesthetics.datasets.degrade import degrade
+from rl_aesthetics.edits import algebra
+from rl_aesthetics.edits.registry import REVERSIBLE
 from rl_aesthetics.errors import ScoringError, UserError
-from rl_aesthetics.scoring import FunctionScorer, reduce_image
-from rl_aesthetics.sources import read_photo
-from rl_aesthetics.transforms import REVERSIBLE, algebra
+from rl_aesthetics.photos.resize import reduce_image
+from rl_aesthetics.photos.sources import read_photo
+from rl_aesthetics.scores.scorer import FunctionScorer
 
 pytestmark = pytest.mark.ray
 

@@ -21,8 +21,8 @@ from mlflow import MlflowClient
 from test_chaos import overrides
 from test_train import write_split
 
-from ray_cluster.checkpoint import CheckpointStore
-from rl_aesthetics.dataset import RLDataset
+from ray_cluster.checkpoints.checkpoint_store import CheckpointStore
+from rl_aesthetics.datasets.dataset import RLDataset
 
 pytestmark = [pytest.mark.ray, pytest.mark.slow, pytest.mark.chaos, pytest.mark.timeout(1200)]
 

@@ -11,8 +11,9 @@ import pytest
 ray = pytest.importorskip("ray")
 
 from juror_service.errors import DeadlineExceeded, ImageFailed  # noqa: E402
-from juror_service.jurors import load_juror  # noqa: E402
-from ray_cluster.juror_actor import ActorScorer, JurorActor, start_jurors  # noqa: E402
+from juror_service.jurors.registry import load_juror  # noqa: E402
+from ray_cluster.jurors.actor_scorer import ActorScorer, start_jurors  # noqa: E402
+from ray_cluster.jurors.juror_actor import JurorActor  # noqa: E402
 from rl_aesthetics.errors import ScoringError, UserError  # noqa: E402
 
 pytestmark = pytest.mark.ray

@@ -12,17 +12,19 @@ from natural_scenes import UnreliableScorer, make_scorer, scenes, started
 from ray.rllib.core import DEFAULT_MODULE_ID
 from ray.rllib.core.columns import Columns
 
-from ray_cluster.juror_actor import start_jurors
-from ray_cluster.replay import ReplayRenderer
-from ray_cluster.rl_module import DISCOUNTS
-from ray_cluster.train import task_of
-from ray_cluster.validation import ValidationWorker
-from rl_aesthetics.agent import AgentDescription, DQNAgent
-from rl_aesthetics.episode_photos import EpisodePhotos
-from rl_aesthetics.episodes import Evaluation, agent_policy
+from ray_cluster.jurors.actor_scorer import start_jurors
+from ray_cluster.learner.q_module import DISCOUNTS
+from ray_cluster.replay.renderer import ReplayRenderer
+from ray_cluster.rollout.validation_worker import ValidationWorker
+from rl_aesthetics.agents.agent import AgentDescription, DQNAgent
+from rl_aesthetics.edits.registry import STOP
+from rl_aesthetics.edits.space import EditSpace
+from rl_aesthetics.edits.view import View
+from rl_aesthetics.episodes.photos import EpisodePhotos
+from rl_aesthetics.evaluation.evaluation import Evaluation
+from rl_aesthetics.evaluation.policies import agent_policy
+from rl_aesthetics.plan.task import task_of
 from rl_aesthetics.rewards import ScoreDifference
-from rl_aesthetics.transforms import STOP
-from rl_aesthetics.transforms.space import EditSpace, View
 
 pytestmark = [pytest.mark.usefixtures("cluster"), pytest.mark.ray, pytest.mark.slow]
 

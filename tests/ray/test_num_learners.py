@@ -5,7 +5,7 @@ import pytest
 from natural_scenes import make_scorer, scenes, started
 from ray.rllib.core import DEFAULT_MODULE_ID
 
-from rl_aesthetics.config import load_config
+from rl_aesthetics.config.config import load_config
 from rl_aesthetics.errors import UserError
 
 pytestmark = [pytest.mark.usefixtures("cluster"), pytest.mark.ray, pytest.mark.slow]

@@ -5,7 +5,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from rl_aesthetics.transforms import STOP, TRANSFORMS, algebra
+from rl_aesthetics.edits import algebra
+from rl_aesthetics.edits.registry import STOP, TRANSFORMS
 
 pytestmark = pytest.mark.ray
 BENCHMARKS = Path(__file__).parents[2] / "benchmarks"

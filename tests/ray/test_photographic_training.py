@@ -6,15 +6,15 @@ import ray
 import torch
 from written_splits import write_darkened_split
 
-from ray_cluster.full_information import FullInformationDQN
-from ray_cluster.train import Training
-from rl_aesthetics.agent import DQNAgent
-from rl_aesthetics.config import load_config
-from rl_aesthetics.enhance import enhance_photo
+from ray_cluster.learner.all_actions import FullInformationDQN
+from ray_cluster.train.training import Training
+from rl_aesthetics.agents.agent import DQNAgent
+from rl_aesthetics.config.config import load_config
+from rl_aesthetics.edits.registry import STOP, action_names
+from rl_aesthetics.enhance.enhance import enhance_photo
 from rl_aesthetics.errors import UserError
-from rl_aesthetics.networks import STRENGTHS
-from rl_aesthetics.reference import ReferenceScorer
-from rl_aesthetics.transforms import STOP, action_names
+from rl_aesthetics.networks.tone import STRENGTHS
+from rl_aesthetics.scores.reference import ReferenceScorer
 
 pytestmark = [pytest.mark.ray, pytest.mark.slow]
 PHOTOS = {"train": 8, "val": 4}

@@ -11,13 +11,13 @@ from mlflow import MlflowClient
 from mlflow.entities import Run
 from written_splits import write_split
 
-from ray_cluster import tracking
-from ray_cluster.checkpoint import CheckpointStore
-from ray_cluster.juror_actor import start_jurors
-from ray_cluster.learner import ActorLearnerDQN
-from ray_cluster.train import Training
-from rl_aesthetics.agent import DQNAgent
-from rl_aesthetics.config import Config, load_config
+from ray_cluster.checkpoints.checkpoint_store import CheckpointStore
+from ray_cluster.jurors.actor_scorer import start_jurors
+from ray_cluster.learner.actor_learner import ActorLearnerDQN
+from ray_cluster.tracking import tracker as tracking
+from ray_cluster.train.training import Training
+from rl_aesthetics.agents.agent import DQNAgent
+from rl_aesthetics.config.config import Config, load_config
 from rl_aesthetics.errors import UserError
 
 pytestmark = [

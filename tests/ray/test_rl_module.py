@@ -8,10 +8,9 @@ from ray.rllib.core.rl_module.rl_module import RLModuleSpec
 from torch import nn
 from torch.optim.swa_utils import AveragedModel
 
-from ray_cluster.learner import columns_of
-from ray_cluster.q_learner import QLearner, moving_average
-from ray_cluster.replay import TRANSITION, ReplayBuffer
-from ray_cluster.rl_module import (
+from ray_cluster.learner.actor_learner import columns_of
+from ray_cluster.learner.q_learner import QLearner, moving_average
+from ray_cluster.learner.q_module import (
     DISCOUNTS,
     LOSS,
     NEXT_ACTIONS,
@@ -22,9 +21,12 @@ from ray_cluster.rl_module import (
     WEIGHTS,
     QModule,
 )
-from rl_aesthetics.env import Task
-from rl_aesthetics.heads import set_noise
-from rl_aesthetics.networks import EditScoring, make_network
+from ray_cluster.replay.replay import ReplayBuffer
+from ray_cluster.replay.transition import TRANSITION
+from rl_aesthetics.episodes.task import Task
+from rl_aesthetics.networks.afterstate import EditScoring
+from rl_aesthetics.networks.heads import set_noise
+from rl_aesthetics.networks.registry import make_network
 
 pytestmark = pytest.mark.ray
 TASK, BATCH = Task(), 12

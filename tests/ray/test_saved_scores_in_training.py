@@ -5,12 +5,13 @@ import ray
 from test_train import configured
 from written_splits import write_split
 
-from juror_service.jurors import load_juror
-from ray_cluster.train import Training
-from rl_aesthetics.dataset import RLDataset
-from rl_aesthetics.saved_scores import SavedScores
-from rl_aesthetics.transforms import action_names
-from rl_aesthetics.transforms.space import EditSpace, View
+from juror_service.jurors.registry import load_juror
+from ray_cluster.train.training import Training
+from rl_aesthetics.datasets.dataset import RLDataset
+from rl_aesthetics.edits.registry import action_names
+from rl_aesthetics.edits.space import EditSpace
+from rl_aesthetics.edits.view import View
+from rl_aesthetics.episodes.saved_scores import SavedScores
 
 pytestmark = [pytest.mark.ray, pytest.mark.slow]
 

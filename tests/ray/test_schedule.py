@@ -8,9 +8,9 @@ from mlflow import MlflowClient
 from ray.rllib.core import DEFAULT_MODULE_ID
 from written_splits import write_split
 
-from ray_cluster.train import Training
-from rl_aesthetics.config import load_config
-from rl_aesthetics.transforms import algebra
+from ray_cluster.train.training import Training
+from rl_aesthetics.config.config import load_config
+from rl_aesthetics.edits import algebra
 
 pytestmark = [pytest.mark.usefixtures("cluster"), pytest.mark.ray, pytest.mark.slow]
 

@@ -10,11 +10,11 @@ import yaml
 from mlflow import MlflowClient
 from written_splits import write_split
 
-from ray_cluster.sweep import Sweep, share
-from rl_aesthetics.agent import DQNAgent
-from rl_aesthetics.config import load_config
+from ray_cluster.sweep.sweep import Sweep, share
+from rl_aesthetics.agents.agent import DQNAgent
+from rl_aesthetics.config.config import load_config
+from rl_aesthetics.config.sweep_plan import SweepPlan, load_plan
 from rl_aesthetics.errors import UserError
-from rl_aesthetics.sweep_plan import SweepPlan, load_plan
 
 pytestmark = [pytest.mark.usefixtures("cluster"), pytest.mark.ray, pytest.mark.slow]
 EPOCHS = 4

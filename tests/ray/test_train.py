@@ -8,14 +8,15 @@ import ray
 from mlflow import MlflowClient
 from written_splits import write_split
 
-from juror_service.jurors import load_juror
-from ray_cluster.train import Training
-from rl_aesthetics.agent import DQNAgent
-from rl_aesthetics.config import load_config
-from rl_aesthetics.dataset import RLDataset
-from rl_aesthetics.episodes import Evaluation, agent_policy
+from juror_service.jurors.registry import load_juror
+from ray_cluster.train.training import Training
+from rl_aesthetics.agents.agent import DQNAgent
+from rl_aesthetics.config.config import load_config
+from rl_aesthetics.datasets.dataset import RLDataset
+from rl_aesthetics.edits.registry import REVERSIBLE
 from rl_aesthetics.errors import UserError
-from rl_aesthetics.transforms import REVERSIBLE
+from rl_aesthetics.evaluation.evaluation import Evaluation
+from rl_aesthetics.evaluation.policies import agent_policy
 
 pytestmark = [pytest.mark.ray, pytest.mark.slow]
 EPOCHS, TRAINING_PHOTOS, VALIDATION_PHOTOS = 8, 12, 30

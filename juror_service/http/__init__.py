@@ -1,0 +1,1 @@
+"""The juror over HTTP: server and client."""

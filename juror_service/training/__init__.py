@@ -1,0 +1,1 @@
+"""Training and distilling the pocket juror."""

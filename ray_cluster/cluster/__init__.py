@@ -1,0 +1,1 @@
+"""The cluster: joining or starting one, who runs where, and being told to stop."""

@@ -1,0 +1,1 @@
+"""Generating datasets on Ray."""

@@ -1,0 +1,1 @@
+"""Jurors as Ray actors, and the scorers that ask them."""

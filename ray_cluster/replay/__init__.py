@@ -1,0 +1,1 @@
+"""Transitions, and the buffers that they are replayed from."""

@@ -1,0 +1,1 @@
+"""Workers that run episodes: to learn from, and to validate."""

@@ -1,0 +1,1 @@
+"""Many trainings with other settings each, on Ray Tune."""

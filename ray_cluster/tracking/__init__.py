@@ -1,0 +1,1 @@
+"""MLflow: what is told, kept until it is delivered, and where a run comes from."""

@@ -1,0 +1,183 @@
+"""A trained agent: a network and everything that is needed to use it, in one file without any Ray.
+
+`agent.safetensors` holds the network's tensors, and as JSON in its header (key `agent`) the network's name, the action
+names in order, the observation shape, the step limit, the juror's fingerprint and the training's configuration.
+Safetensors cannot execute code when they are read.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from pydantic import TypeAdapter, ValidationError
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+
+from rl_aesthetics.edits.registry import STOP, TRANSFORMS
+from rl_aesthetics.errors import UserError
+from rl_aesthetics.networks.q_network import QNetwork
+from rl_aesthetics.networks.registry import make_network
+
+AGENT_FILE = "agent.safetensors"
+"""The name that training gives to its best agent."""
+
+PACKAGED = Path(__file__).parent / "weights"
+"""The folder of the agents that ship, with a card each."""
+
+FORMAT = 1
+"""Version of the agent file; a reader refuses the ones it does not know."""
+
+
+@dataclass(frozen=True)
+class AgentDescription:
+    """What an agent file says besides its tensors.
+
+    Attributes:
+        network: the network's name in `NETWORKS`.
+        actions: canonical names in the order of the network's outputs.
+        observation_shape: `(3, S, S)`, or `(4, S, S)` where the fourth channel says which edits were made.
+        max_steps: the step limit it was trained with.
+        juror: fingerprint of the juror whose scores it was trained on.
+        network_options: keyword arguments of the network's own.
+        config: the effective configuration of its training.
+        training: what is worth knowing of the training: epoch, environment steps, validation numbers.
+    """
+
+    network: str
+    actions: tuple[str, ...]
+    observation_shape: tuple[int, int, int]
+    max_steps: int
+    juror: str
+    network_options: dict[str, Any] = field(default_factory=dict)
+    config: dict[str, Any] = field(default_factory=dict)
+    training: dict[str, Any] = field(default_factory=dict)
+
+
+class DQNAgent:
+    """Chooses edits greedily by a Q-network.
+
+    Args:
+        description: what the network sees and does.
+        network: the network itself; a new one with random weights if left out.
+    """
+
+    def __init__(self, description: AgentDescription, network: QNetwork | None = None):
+        self.description = description
+        size = description.observation_shape[-1]
+        if network is None:
+            network = make_network(description.network, description.actions, size, **description.network_options)
+        self.network = network.eval()
+
+    @property
+    def actions(self) -> tuple[str, ...]:
+        """The action names in the order of their indices."""
+        return self.description.actions
+
+    @property
+    def size(self) -> int:
+        """Side of the square observation."""
+        return self.description.observation_shape[-1]
+
+    @property
+    def shows_edits(self) -> bool:
+        """Whether a fourth channel of the observation says which edits were made (`photographic.edits_plane`)."""
+        return self.description.observation_shape[0] == 4
+
+    def values(self, observations_BCHW: np.ndarray) -> np.ndarray:
+        """float32 `(B, A)` from uint8 `(B, C, S, S)`: what the network expects of each action.
+
+        They are comparable between the actions of one observation; whether they hold the score of the observation
+        itself depends on the network (`QNetwork.values_include_score`).
+        """
+        expected = (len(observations_BCHW), *self.description.observation_shape)
+        if observations_BCHW.shape != expected or observations_BCHW.dtype != np.uint8:
+            raise ValueError(f"expected uint8 {expected}, got {observations_BCHW.dtype} {observations_BCHW.shape}")
+        device = next(self.network.parameters(), torch.empty(0)).device
+        with torch.inference_mode():
+            return self.network(torch.from_numpy(np.ascontiguousarray(observations_BCHW)).to(device)).cpu().numpy()
+
+    def act(self, observations_BCHW: np.ndarray) -> np.ndarray:
+        """Action indices int `(B,)`: the arg max of `values`."""
+        return self.values(observations_BCHW).argmax(1)
+
+    def save(self, file: Path | str) -> None:
+        """Write the agent file, beside and then by rename, so that a reader never finds half of one.
+
+        Raises:
+            UserError: its folder is missing or cannot be written.
+        """
+        file = Path(file)
+        tensors = {name: tensor.contiguous() for name, tensor in self.network.state_dict().items()}
+        header = {"agent": json.dumps({"format": FORMAT, **asdict(self.description)}, default=str)}
+        beside = file.with_name(f".{file.name}.{os.getpid()}")
+        try:
+            beside.write_bytes(save(tensors, metadata=header))
+            os.replace(beside, file)
+        except OSError as error:
+            with contextlib.suppress(OSError):
+                beside.unlink()
+            raise UserError(f"cannot write the agent to {file}: {error.strerror}") from error
+
+    @classmethod
+    def load(cls, file: Path | str) -> DQNAgent:
+        """Read an agent file, or the one in the folder that `rl-aesthetics train` wrote.
+
+        Raises:
+            UserError: no such file, no agent file, one of another version, one whose description makes no sense, or
+                whose tensors do not fit its network.
+        """
+        file = Path(file)
+        if file.is_dir():
+            file = file / AGENT_FILE
+        if not file.is_file():
+            raise UserError(f"there is no agent file at {file}")
+        try:
+            with safe_open(file, framework="pt") as opened:
+                header = (opened.metadata() or {}).get("agent")
+                tensors = {name: opened.get_tensor(name) for name in opened.keys()}  # noqa: SIM118 - not a dict
+        except (SafetensorError, OSError) as error:
+            raise UserError(
+                f"{file} is not an agent file ({error}); `rl-aesthetics train` writes {AGENT_FILE}"
+            ) from None
+        if header is None:
+            raise UserError(f"{file} is a safetensors file without an agent's header; `rl-aesthetics train` writes one")
+        agent = cls(_description(file, header))
+        try:
+            agent.network.load_state_dict(tensors)
+        except RuntimeError as error:
+            reason = str(error).splitlines()[-1].strip()
+            raise UserError(f"{file}: its tensors do not fit network {agent.description.network!r}: {reason}") from None
+        if broken := [name for name, tensor in tensors.items() if not tensor.isfinite().all()]:
+            raise UserError(f"{file}: {broken[0]} holds values that are no numbers; the training diverged")
+        return agent
+
+
+def _description(file: Path, header: str) -> AgentDescription:
+    try:
+        fields = json.loads(header)
+        if not isinstance(fields, dict):
+            raise ValueError("it is not a mapping")
+        if (version := fields.pop("format", None)) != FORMAT:
+            raise UserError(f"{file} is of agent format {version!r}, this program reads {FORMAT}; train it again")
+        description = TypeAdapter(AgentDescription).validate_python(fields)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"])
+        raise UserError(f"{file} has a broken agent header: {where}: {first['msg']}") from None
+    except ValueError as error:
+        raise UserError(f"{file} has a broken agent header: {error}") from None
+    actions, shape = description.actions, description.observation_shape
+    if unknown := [name for name in actions if name != STOP and name not in TRANSFORMS]:
+        raise UserError(f"{file} was trained with unknown transforms: {', '.join(unknown)}")
+    if len(set(actions)) < len(actions) or STOP in actions[:-1] or actions in ((), (STOP,)):
+        raise UserError(f"{file} has no usable list of actions: {', '.join(actions) or 'it is empty'}")
+    if shape[0] not in (3, 4) or shape[1] != shape[2] or shape[1] < 2 or shape[1] % 2 or description.max_steps < 1:
+        raise UserError(f"{file} has a broken agent header: observations {shape}, {description.max_steps} steps")
+    return description

@@ -1,0 +1,1 @@
+"""The configuration, section by section, and the presets that ship."""

@@ -1,0 +1,152 @@
+"""The configuration: the guide's YAML tree, plus what the juror, Ray, the learner and MLflow need.
+
+Every setting has one line of description here, its type, its range and its default; `configs/*.yaml` say what differs.
+Reading goes file, then `key.sub=value` overrides, then validation; an unknown key is refused with the nearest one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import BaseModel, Field, ValidationError, model_validator
+
+from rl_aesthetics.config.cluster import Checkpoints, Juror, MLflow, RayCluster
+from rl_aesthetics.config.curriculum import Curriculum
+from rl_aesthetics.config.exploration import Exploration
+from rl_aesthetics.config.learner import Learner
+from rl_aesthetics.config.rules import check_algorithm, check_sight
+from rl_aesthetics.config.section import Section
+from rl_aesthetics.config.training import RLTraining
+from rl_aesthetics.config.yaml_file import read_mapping
+from rl_aesthetics.errors import UserError, closest
+
+
+class Config(Section):
+    """Everything that `rl-aesthetics train` can be told."""
+
+    dataset: Path | None = Field(None, description="a folder that `rl-aesthetics generate` wrote")
+    output: Path = Field(Path("runs/train"), description="where agent, checkpoints and effective config go")
+    rl_training: RLTraining = RLTraining()
+    juror: Juror = Juror()
+    ray: RayCluster = RayCluster()
+    learner: Learner = Learner()
+    exploration: Exploration = Exploration()
+    curriculum: Curriculum = Curriculum()
+    checkpoints: Checkpoints = Checkpoints()
+    mlflow: MLflow = MLflow()
+
+    @model_validator(mode="after")
+    def _options_that_need_each_other(self) -> Config:
+        training, learner = self.rl_training.training, self.learner
+        try:
+            reward = self.rl_training.reward.make(training.gamma)
+        except UserError as error:
+            raise ValueError(f"rl_training.reward: {error}") from None
+        if reward.needs_stop and not self.rl_training.action_space.add_stop_action:
+            raise ValueError(
+                f"rl_training.reward.name={self.rl_training.reward.name} pays for STOP alone: it needs "
+                "rl_training.action_space.add_stop_action=true"
+            )
+        check_algorithm(learner, training, self.exploration)
+        if learner.augment and learner.replay != "reference":
+            raise ValueError("learner.augment needs learner.replay=reference")
+        if learner.value_stopping and not self.rl_training.action_space.add_stop_action:
+            raise ValueError("learner.value_stopping needs rl_training.action_space.add_stop_action")
+        if learner.value_stopping and reward.prices_change:  # the change of photos not stopped at is not recorded
+            raise ValueError("learner.value_stopping excludes rl_training.reward.fidelity_weight and change_limit")
+        known = self.juror.name == "reference" and learner.replay == "frames"
+        if learner.full_information and (training.gamma or not known):
+            raise ValueError(
+                "learner.full_information needs rl_training.training.gamma=0, juror.name=reference and "
+                "learner.replay=frames: only then is every action's value known at once"
+            )
+        check_sight(learner, self.rl_training.state)
+        if learner.warm_start and learner.network != "edit_scoring":
+            raise ValueError("learner.warm_start needs learner.network=edit_scoring")
+        if learner.warm_start and learner.initial_agent:
+            raise ValueError("learner.warm_start and learner.initial_agent exclude each other")
+        if training.epsilon_end > training.epsilon_start:
+            raise ValueError("rl_training.training.epsilon_end must not exceed epsilon_start")
+        if learner.lockstep and (learner.max_minutes or self.ray.num_rollout_workers != 1):
+            raise ValueError(
+                "learner.lockstep needs ray.num_rollout_workers=1, and an end by epochs, not by learner.max_minutes"
+            )
+        if self.curriculum.enabled and self.rl_training.action_space.transforms != "reversible":
+            raise ValueError("curriculum.enabled needs rl_training.action_space.transforms=reversible")
+        depths = self.curriculum.start_depth, self.curriculum.max_depth or self.curriculum.start_depth
+        if depths[0] > depths[1] or depths[1] > training.max_steps_per_episode:
+            raise ValueError(
+                f"curriculum: start_depth ({depths[0]}) must not exceed max_depth ({depths[1]}), nor that the "
+                f"max_steps_per_episode ({training.max_steps_per_episode})"
+            )
+        if training.batch_size % max(1, self.ray.num_learners):
+            raise ValueError("rl_training.training.batch_size must be a multiple of ray.num_learners, which share it")
+        # A worker sends a fragment of every episode at once, and those that it ends may have begun in earlier ones.
+        fragment = training.dataloader_batch_size * (self.ray.rollout_fragment_length + training.max_steps_per_episode)
+        needed = max(training.batch_size, learner.learning_starts, fragment)
+        if training.replay_capacity < needed:
+            raise ValueError(
+                f"rl_training.training.replay_capacity must be at least {needed}: it holds batch_size, "
+                "learning_starts, and dataloader_batch_size × (rollout_fragment_length + max_steps_per_episode)"
+            )
+        return self
+
+
+def load_config(file: Path | str | None = None, overrides: Iterable[str] = ()) -> Config:
+    """Read a YAML file (none means the defaults) and apply `key.sub=value` overrides, whose values are YAML.
+
+    Keys below `rl_training` may leave that first word out: `training.num_epochs=3`.
+
+    Raises:
+        UserError: a missing or broken file, an unknown key, a value out of its range.
+    """
+    tree = {} if file is None else read_mapping(Path(file), "config")
+    for override in overrides:
+        key, separator, value = override.partition("=")
+        if not separator or not key:
+            raise UserError(f"{override!r} is not an override; write key.sub=value")
+        try:
+            _assign(tree, key.split("."), yaml.safe_load(value))
+        except yaml.YAMLError:
+            raise UserError(f"the value of {override!r} is not YAML; quote it") from None
+    try:
+        return Config.model_validate(tree)
+    except ValidationError as error:
+        raise UserError(_one_line(error, "" if file is None else f"{file}: ")) from None
+
+
+def to_yaml(config: Config) -> str:
+    """The whole effective configuration but for secrets, as YAML that `load_config` reads back."""
+    return yaml.safe_dump(config.written(), sort_keys=False, allow_unicode=True)
+
+
+def settings(section: type[BaseModel] = Config, prefix: str = "") -> Iterator[tuple[str, Any, str]]:
+    """Every setting as (dotted key, default, description)."""
+    for name, field in section.model_fields.items():
+        kind = field.annotation
+        if isinstance(kind, type) and issubclass(kind, Section):
+            yield from settings(kind, f"{prefix}{name}.")
+        else:
+            yield f"{prefix}{name}", field.default, field.description or ""
+
+
+def _assign(tree: dict[str, Any], keys: list[str], value: Any) -> None:
+    if keys[0] in RLTraining.model_fields:
+        keys = ["rl_training", *keys]
+    for key in keys[:-1]:
+        tree = tree.setdefault(key, {})
+        if not isinstance(tree, dict):
+            raise UserError(f"{'.'.join(keys)} does not exist: {key} is a value, not a section")
+    tree[keys[-1]] = value
+
+
+def _one_line(error: ValidationError, where: str) -> str:
+    first = error.errors()[0]
+    key = ".".join(str(part) for part in first["loc"])
+    if first["type"] == "extra_forbidden":
+        return f"{where}unknown setting {key!r}{closest(key, [known for known, _, _ in settings()])}"
+    message = first["msg"].removeprefix("Value error, ")
+    return f"{where}{key}: {message}, got {first['input']!r}" if key else f"{where}{message}"

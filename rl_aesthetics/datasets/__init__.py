@@ -1,0 +1,1 @@
+"""Datasets: photos degraded by known edits, on disk and in memory."""

@@ -1,0 +1,1 @@
+"""Edits: what each does to pixels, what a sequence amounts to, and what an agent sees of it."""

@@ -1,0 +1,1 @@
+"""The trained agent edits a user's photos."""

@@ -1,0 +1,79 @@
+"""What every action would be paid, by comparison with the original: the reference score of all results at once."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from rl_aesthetics.datasets.dataset import RLDataset
+from rl_aesthetics.edits.photographic import framing_of, is_pointwise, render_reductions
+from rl_aesthetics.edits.space import EditSpace
+from rl_aesthetics.episodes.photos import PLAIN, EpisodePhotos, Variants
+from rl_aesthetics.episodes.task import Task
+from rl_aesthetics.errors import UserError
+from rl_aesthetics.photos.quality import pixel_change
+from rl_aesthetics.scores.reference import ReferenceScorer, lab, similarity
+
+_AT_ONCE = 64
+
+
+class ActionRewards:
+    """Rewards of all actions in states that are known by photo number and edit state.
+
+    The terminal bonus is left out: it is for the original's score, which steps of fixed size hardly ever meet.
+
+    STOP is worth 0. The environment charges it for its step as it does edits, but where no future counts, a price of
+    all actions alike would change nothing. So the price of a step is here what an edit must promise.
+
+    Raises:
+        UserError: the edits are not photographic, or STOP is not among them.
+    """
+
+    def __init__(self, dataset: RLDataset, task: Task, variants: Variants = PLAIN):
+        self.space, self.scorer = EditSpace(task.actions), ReferenceScorer()
+        if not self.space.photographic or self.space.stop is None:
+            raise UserError("learner.full_information needs photographic transforms alone, and STOP")
+        self.photos = EpisodePhotos(dataset, self.space, task.observation_size, variants)
+        self.view, self.reward = self.photos.view(self.scorer.size), task.reward
+
+    def __call__(self, photos_B: np.ndarray, states_B: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Rewards and changes, float32 `(B, A)` each.
+
+        A reward is score after − score before − step penalty − what more change costs; of STOP, which ends it all, 0.
+        A change is by how much the action alters the photo as it is: root of the mean squared ΔE.
+        """
+        parts = [
+            self._rewards(photos_B[k : k + _AT_ONCE].astype(np.int64), states_B[k : k + _AT_ONCE].astype(np.int64))
+            for k in range(0, len(photos_B), _AT_ONCE)
+        ]
+        rewards, changes = zip(*parts, strict=True)
+        return np.concatenate(rewards), np.concatenate(changes)
+
+    def _rewards(self, photos_B: np.ndarray, states_B: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        actions = len(self.space)
+        every_N = np.repeat(photos_B, actions)
+        following_N = self.space.after(states_B[:, None], np.arange(actions)).ravel()
+        if is_pointwise(following_N).all():  # then each photo is reduced once, for all its actions
+            given_N3SS = np.repeat(self.view.reductions_NCHW[photos_B], actions, axis=0)
+            images_N3SS = render_reductions(given_N3SS, following_N)
+        else:
+            images_N3SS = self.view(every_N, following_N)
+        if (framing_of(following_N) == framing_of(np.repeat(states_B, actions))).all():
+            originals_N3SS = np.repeat(self.view.originals(photos_B, states_B), actions, axis=0)
+        else:
+            originals_N3SS = self.view.originals(every_N, following_N)
+        images_NSS3, originals_NSS3 = (lab(images.transpose(0, 2, 3, 1)) for images in (images_N3SS, originals_N3SS))
+        scores_BA = similarity(images_NSS3, originals_NSS3).reshape(-1, actions)
+        rewards_BA = scores_BA - scores_BA[:, [self.space.stop]] - self.reward.step_penalty
+        if self.reward.prices_change:
+            rewards_BA -= self._prices(images_N3SS, photos_B)
+        rewards_BA[:, self.space.stop] = 0
+        images_BAF = images_NSS3.reshape(len(photos_B), actions, -1)
+        squared_BA = np.square(images_BAF - images_BAF[:, [self.space.stop]]).sum(2)
+        return rewards_BA, np.sqrt(squared_BA / self.scorer.size**2)
+
+    def _prices(self, images_N3SS: np.ndarray, photos_B: np.ndarray) -> np.ndarray:
+        """What the changes since the photo was given cost after each action, less what they cost before: `(B, A)`."""
+        actions = len(self.space)
+        given_N3SS = np.repeat(self.view.reductions_NCHW[photos_B], actions, axis=0)
+        prices_BA = self.reward.price(pixel_change(given_N3SS, images_N3SS)).reshape(-1, actions)
+        return prices_BA - prices_BA[:, [self.space.stop]]

@@ -1,0 +1,1 @@
+"""How well an agent edits photos that it has not seen."""

@@ -1,0 +1,244 @@
+"""What an agent did on each photo of an evaluation, step by step, with what it expected: `episodes.jsonl`.
+
+One JSON object a line and photo. The report and the studio show the same traces.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+
+from rl_aesthetics.edits.registry import STOP
+from rl_aesthetics.errors import UserError
+
+if TYPE_CHECKING:
+    from rl_aesthetics.agents.agent import DQNAgent
+    from rl_aesthetics.evaluation.episodes import Episodes
+    from rl_aesthetics.evaluation.evaluation import Evaluation
+
+TRACES = "episodes.jsonl"
+KINDS = ("exact", "recovered", "improved", "unchanged", "worse")
+SORTS = ("judged", "worst", "best", "surprise", "photo")
+Kind = Literal["exact", "recovered", "improved", "unchanged", "worse"]
+NONE = "none"
+
+
+@dataclass(frozen=True)
+class TraceStep:
+    """One decision.
+
+    Attributes:
+        action: its name, `STOP` included.
+        score: the juror's, after it.
+        values: Q(s, a) of every action before it, in units of the score.
+    """
+
+    action: str
+    score: float
+    values: dict[str, float]
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What others than the agent's own juror make of a result (`judges`).
+
+    Attributes:
+        quality: PSNR in dB, SSIM and FLIP to the original by their names in lower case, each before and after.
+        judges: scores of jurors that training never used by name, each before and after.
+        fooled: own score up, others down.
+    """
+
+    quality: dict[str, tuple[float, float]]
+    judges: dict[str, tuple[float, float]]
+    fooled: bool
+
+    @property
+    def gain(self) -> float:
+        """What PSNR gained, in dB."""
+        before, after = self.quality["psnr"]
+        return after - before
+
+
+@dataclass(frozen=True)
+class Trace:
+    """One episode.
+
+    Attributes:
+        image_id, image_file, source_file: which photo of the split.
+        recipe: what it was degraded with, in order.
+        degraded, original: the juror's scores of both.
+        best: the best score within the step limit, where it was searched for.
+        exact: whether the result is the original, pixel for pixel.
+        earned: the undiscounted sum of the rewards.
+        steps: every decision.
+        verdict: what others say, where they were asked.
+    """
+
+    image_id: int
+    image_file: str
+    source_file: str
+    recipe: tuple[str, ...]
+    degraded: float
+    original: float
+    best: float | None
+    exact: bool
+    earned: float
+    steps: tuple[TraceStep, ...]
+    verdict: Verdict | None = None
+
+    @property
+    def final(self) -> float:
+        """The score in the end."""
+        return self.steps[-1].score if self.steps else self.degraded
+
+    @property
+    def kind(self) -> Kind:
+        """The most that can be said for it."""
+        if self.exact:
+            return "exact"
+        if self.final == self.degraded:
+            return "unchanged"
+        if self.final < self.degraded:
+            return "worse"
+        return "recovered" if self.final >= self.original else "improved"
+
+    @property
+    def edits(self) -> tuple[str, ...]:
+        """What the agent applied."""
+        return tuple(step.action for step in self.steps if step.action != STOP)
+
+    @property
+    def first(self) -> str:
+        """Its first action."""
+        return self.steps[0].action if self.steps else NONE
+
+    @property
+    def expected(self) -> float:
+        """What the agent expected of its first action: the return, as far as it could tell."""
+        return self.steps[0].values[self.first] if self.steps else 0.0
+
+
+def trace(agent: DQNAgent, evaluation: Evaluation, episodes: Episodes) -> list[Trace]:
+    """Go through finished episodes again and note what the agent saw and expected on the way.
+
+    Args:
+        agent: whose episodes they are.
+        evaluation: what they were run on.
+
+    Raises:
+        ScoringError: the scorer could not answer.
+    """
+    states_N, scores_N = episodes.starts_N.copy(), episodes.degraded_N.copy()
+    steps: list[list[TraceStep]] = [[] for _ in episodes.actions]
+    for step in range(int(episodes.steps_N.max(initial=0))):
+        live = np.flatnonzero(episodes.steps_N > step)
+        for k in range(0, len(live), evaluation.batch_size):
+            rows = live[k : k + evaluation.batch_size]
+            values_BA = agent.values(evaluation.view(rows, states_N[rows]))
+            if agent.network.values_include_score:
+                values_BA = values_BA - scores_N[rows, None]
+            taken = np.array([episodes.actions[row][step] for row in rows])
+            states_N[rows] = evaluation.space.after(states_N[rows], taken)
+            scores_N[rows] = evaluation.scores(rows, states_N[rows])
+            for row, action, values_A in zip(rows, taken, values_BA, strict=True):
+                values = {name: round(float(value), 5) for name, value in zip(agent.actions, values_A, strict=True)}
+                steps[row].append(TraceStep(agent.actions[action], float(scores_N[row]), values))
+    return [
+        Trace(
+            record.image_id,
+            record.image_file,
+            record.source_file,
+            record.sequence,
+            float(episodes.degraded_N[k]),
+            float(episodes.original_N[k]),
+            None if episodes.best_N is None else float(episodes.best_N[k]),
+            bool(episodes.exact_N[k]),
+            float(episodes.returns_N[k]),
+            tuple(steps[k]),
+        )
+        for k, record in enumerate(evaluation.dataset.records)
+    ]
+
+
+def write_traces(file: Path, traces: Iterable[Trace]) -> None:
+    """One line a trace."""
+    with file.open("w", encoding="utf-8") as opened:
+        for one in traces:
+            opened.write(json.dumps(asdict(one), allow_nan=False) + "\n")
+
+
+def read_traces(file: Path) -> tuple[Trace, ...]:
+    """What `write_traces` wrote.
+
+    Raises:
+        UserError: the file is broken.
+    """
+    try:
+        rows = [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()]
+        return tuple(
+            Trace(
+                **{
+                    **row,
+                    "recipe": tuple(row["recipe"]),
+                    "steps": tuple(TraceStep(**step) for step in row["steps"]),
+                    "verdict": _verdict(row.get("verdict")),
+                }
+            )
+            for row in rows
+        )
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise UserError(f"{file} is broken ({error}); run `rl-aesthetics evaluate` again") from error
+
+
+def _verdict(row: dict | None) -> Verdict | None:
+    if row is None:
+        return None
+    pairs = ({name: (before, after) for name, (before, after) in row[key].items()} for key in ("quality", "judges"))
+    return Verdict(*pairs, fooled=row["fooled"])
+
+
+def sorts_of(traces: Iterable[Trace]) -> tuple[str, ...]:
+    """The orders that make sense for these traces, the first one by default."""
+    return SORTS if any(one.verdict for one in traces) else SORTS[1:]
+
+
+def select(
+    traces: Sequence[Trace],
+    kind: str = "",
+    first: str = "",
+    depth: int | None = None,
+    sort: str = "",
+    fooled: bool = False,
+) -> list[Trace]:
+    """Some of the traces, in an order.
+
+    Args:
+        kind, first, depth: only those of this kind, with this first action, with so many edits to undo; empty for all.
+        sort: `judged` (own score up and others down first, then by what PSNR gained, least first), `worst` (farthest
+            below the original first), `best`, `surprise` (expected and earned farthest apart first), or `photo`; by
+            default the first of `sorts_of`.
+        fooled: only those whose own score rose while the others' fell.
+    """
+    sorts = sorts_of(traces)
+    sort = sort if sort in sorts else sorts[0]
+    chosen = [
+        one
+        for one in traces
+        if (not kind or one.kind == kind)
+        and (not first or one.first == first)
+        and (depth is None or len(one.recipe) == depth)
+        and (not fooled or (one.verdict is not None and one.verdict.fooled))
+    ]
+    keys = {
+        "judged": lambda one: (*((not one.verdict.fooled, one.verdict.gain) if one.verdict else (2, 0)), one.image_id),
+        "worst": lambda one: (one.final - one.original, one.image_id),
+        "best": lambda one: (one.original - one.final, one.image_id),
+        "surprise": lambda one: (-abs(one.expected - one.earned), one.image_id),
+        "photo": lambda one: one.image_id,
+    }
+    return sorted(chosen, key=keys[sort])

@@ -1,0 +1,1 @@
+"""Q-networks: from an observation to the value of every action."""

@@ -1,0 +1,1 @@
+"""What HTML pages are made of: templates, styles, scripts, and the environment that renders them."""

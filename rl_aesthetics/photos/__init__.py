@@ -1,0 +1,1 @@
+"""Photos: read, reduced, measured and written."""

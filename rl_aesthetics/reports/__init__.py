@@ -1,0 +1,1 @@
+"""Reports for people: charts, pictures and pages of trainings and evaluations."""

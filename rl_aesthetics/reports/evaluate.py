@@ -1,0 +1,100 @@
+"""How well an agent edits photos it has not seen, beside baselines and the best that could be had."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from rl_aesthetics.agents.agent import DQNAgent
+from rl_aesthetics.datasets.dataset import RLDataset
+from rl_aesthetics.evaluation import reward_hacking as judges
+from rl_aesthetics.evaluation.compatibility import check_actions
+from rl_aesthetics.evaluation.episodes import Episodes
+from rl_aesthetics.evaluation.evaluation import Evaluation
+from rl_aesthetics.evaluation.policies import Policy, agent_policy
+from rl_aesthetics.evaluation.trajectories import trace
+from rl_aesthetics.plan.task import task_of_agent
+from rl_aesthetics.reports import report
+from rl_aesthetics.scores.reference import needs_reference
+from rl_aesthetics.scores.scorer import Scorer
+
+RANDOM_SEEDS = 5
+"""Runs of the random baseline, whose numbers are averaged."""
+
+
+def evaluate(
+    agent: DQNAgent,
+    dataset: RLDataset,
+    scorer: Scorer,
+    output_dir: Path | str,
+    agent_file: Path | str = "",
+    max_steps: int | None = None,
+    oracle: bool = True,
+    progress: Callable[[str, int, int], None] | None = None,
+    jurors: Mapping[str, Scorer] | None = None,
+) -> dict:
+    """Let an agent edit every photo of a split, put it beside the baselines, and write the report.
+
+    `rl_aesthetics.reports.report` says what is in `output_dir` afterwards. All scores are asked of
+    `scorer`; those recorded in the dataset are not used.
+
+    Args:
+        agent_file: where the agent came from, for the summary.
+        max_steps: another step limit than the agent was trained with.
+        oracle: search exhaustively for the best that could be had, which takes most of the time: up to 1,797 scores a
+            photo with five steps. Without it there is no `oracle_fraction` and no `exhaustive_oracle`.
+        progress: told what is being done, how many of its parts are done, and how many there are.
+        jurors: further judges by name, which training never used.
+
+    Returns:
+        The content of `summary.json`.
+
+    Raises:
+        UserError: the agent has none of the edits that degraded the photos, the degradations cannot be undone, or
+            `output_dir` cannot be written.
+        ScoringError: the scorer could not answer.
+    """
+    tell = progress or (lambda what, done, of: None)
+    check_actions(agent, dataset)
+    report.check_writable(output_dir)
+    evaluation = Evaluation(dataset, scorer, task_of_agent(agent, max_steps))
+    best_N = evaluation.best_scores(lambda done, of: tell("exhaustive search", done, of)) if oracle else None
+
+    policies: dict[str, list[Policy]] = {"agent": [agent_policy(agent)]}
+    policies["random"] = [evaluation.random_policy(seed) for seed in range(RANDOM_SEEDS)]
+    if evaluation.space.stop is not None:
+        policies["always_stop"] = [evaluation.stop_policy()]
+    policies["greedy_one_step_with_juror"] = [evaluation.juror_policy()]
+    if best_N is not None:
+        policies["exhaustive_oracle"] = [evaluation.oracle_policy()]
+    runs: dict[str, list[Episodes]] = {}
+    for number, (name, tries) in enumerate(policies.items(), 1):
+        runs[name] = [evaluation.run(policy) for policy in tries]
+        for episodes in runs[name]:
+            episodes.best_N = best_N
+        tell("policies", number, len(policies))
+    (agents,) = runs.pop("agent")
+    described = {
+        "agent_file": str(agent_file),
+        "dataset": str(dataset.root or ""),
+        "dataset_fingerprint": dataset.fingerprint,
+        "split": dataset.split,
+        "max_steps": evaluation.task.max_steps,
+        "juror": scorer.fingerprint,
+        "scores_compare_with": "originals" if needs_reference(scorer) else "nothing",
+        "agent_juror": agent.description.juror,
+        "dataset_juror": dataset.juror,
+    }
+    summary = report.summarise(evaluation, agents, runs, described)
+    judgement = None
+    if jurors or evaluation.photos.given:  # where edits can be undone exactly, `exact` says it all
+        judgement = judges.judge(evaluation, agents, dict(jurors or {}))
+        undegraded = judges.leaves_alone(evaluation, agent_policy(agent))
+        summary["quality"] = judges.summarise(judgement, undegraded)
+    traces = trace(agent, evaluation, agents)
+    if judgement is not None:
+        traces = judges.attach(traces, judgement)
+    report.write(Path(output_dir), evaluation, agents, summary, traces)
+    if judgement is not None:
+        judges.write(Path(output_dir), evaluation, agents, judgement, summary["quality"])
+    return summary

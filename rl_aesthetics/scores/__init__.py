@@ -1,0 +1,1 @@
+"""Who scores, and scores that are known."""

@@ -1,0 +1,45 @@
+"""The contract between whoever needs a score and whoever can give one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Protocol
+
+import numpy as np
+
+
+class Scorer(Protocol):
+    """Turns pixels into a score; higher is better.
+
+    The environment gets one injected and never knows whether it is a function, a Ray actor or an HTTP service.
+
+    Attributes:
+        size: side in pixels of the square images that the scorer looks at. Callers reduce to it before sending
+            (`reduce_image`), because pixels that nobody looks at should never travel.
+        fingerprint: names model, weights and preprocessing; scores are comparable only under one fingerprint.
+    """
+
+    size: int
+    fingerprint: str
+
+    def score(self, images: Sequence[np.ndarray]) -> np.ndarray:
+        """Score images, uint8 `(size, size, 3)` RGB each, in order.
+
+        Returns:
+            float32 array of shape `(len(images),)`; empty for no images.
+
+        Raises:
+            ScoringError: an answer could not be had. There is never a made-up score.
+        """
+        ...
+
+
+class FunctionScorer:
+    """A plain function as a `Scorer`, for tests and for rewards of one's own."""
+
+    def __init__(self, function: Callable[[np.ndarray], float], size: int = 64, fingerprint: str | None = None):
+        self.function, self.size = function, size
+        self.fingerprint = fingerprint or f"function:{getattr(function, '__qualname__', repr(function))}"
+
+    def score(self, images: Sequence[np.ndarray]) -> np.ndarray:
+        return np.array([self.function(image) for image in images], np.float32).reshape(len(images))

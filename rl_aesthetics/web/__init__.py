@@ -1,0 +1,1 @@
+"""What every HTTP door needs: a listening socket, and request bodies of bounded size."""
