@@ -9,7 +9,7 @@ from ray.rllib.core import DEFAULT_MODULE_ID
 
 from ray_cluster.cluster.topology import one_machine, plan
 from ray_cluster.jurors.actor_scorer import start_jurors
-from ray_cluster.learner.algorithm import build_algorithm
+from ray_cluster.learner.build import build_algorithm
 from ray_cluster.learner.q_module import WEIGHTS
 from rl_aesthetics.agents.agent import AgentDescription, DQNAgent
 from rl_aesthetics.config.config import load_config
