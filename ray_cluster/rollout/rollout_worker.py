@@ -29,8 +29,8 @@ class RolloutWorker(SingleAgentEnvRunner):
     columns in place of episode objects, so that nothing but the network, the transforms and the juror costs time.
 
     `env_config` has `dataset`, `scorer`, `task`, `fresh_degradations`, `score_cache_size`, `saved_scores` (a
-    `SavedScores` or None), `store_frames`, `notes` (makes `StateNotes` of each state, or None), `threads`, `review` (see
-    `EpisodeSampler`), `crops` (a `Crops` or None), `variants` (`Variants`).
+    `SavedScores` or None), `store_frames`, `notes` (makes the `StateNotes` of each state, or None), `threads`, `review`
+    (see `EpisodeSampler`), `crops` (a `Crops` or None), `variants` (`Variants`).
     """
 
     def __repr__(self) -> str:
