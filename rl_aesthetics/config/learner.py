@@ -15,7 +15,7 @@ class Learner(Section):
 
     algorithm: str = Field(
         "dqn",
-        description="'dqn', or 'all_actions': every action's reward is learned from each state, a contextual bandit with "
+        description="'dqn', or 'all_actions': learn every action's reward from each state, a contextual bandit with "
         "full feedback (juror.name=reference and gamma=0 only)",
     )
     network: str = Field("simple_cnn", description="a Q-network, see rl_aesthetics/networks")
