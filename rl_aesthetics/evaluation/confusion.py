@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING
+from functools import lru_cache
 
 import numpy as np
 
 from rl_aesthetics.edits.registry import TRANSFORMS
-
-if TYPE_CHECKING:
-    pass
+from rl_aesthetics.edits.transform import ADD
 from rl_aesthetics.evaluation.trajectories import NONE, Trace
 
 
@@ -47,23 +45,37 @@ def confusion(traces: Iterable[Trace]) -> tuple[list[str], list[str], np.ndarray
 
 
 def undoing(name: str) -> str:
-    """The edit that takes another one back: a reversible one itself, a photographic step the step the other way."""
-    for way, other in (("_up", "_down"), ("_down", "_up")):
-        if name in TRANSFORMS and TRANSFORMS[name].change is not None and name.endswith(way):
-            return name.removesuffix(way) + other
-    return name
+    """The edit that takes another one back: a reversible one itself, a photographic step a step the other way."""
+    return _step(name, -1)
 
 
 def _directions(names: Iterable[str]) -> list[str]:
     """Edits without the sizes of photographic steps, of which each direction is left once."""
-    steps = {name: name.removesuffix("_3") for name in names if name in TRANSFORMS and TRANSFORMS[name].change}
     kept: list[str] = []
     for name in names:
-        if name not in steps:
+        direction = _step(name, 1)
+        if direction == name and not _is_photographic(name):
             kept.append(name)
-        elif steps[name] not in kept:
-            kept.append(steps[name])
+        elif direction not in kept:
+            kept.append(direction)
     return kept
+
+
+def _is_photographic(name: str) -> bool:
+    return name in TRANSFORMS and TRANSFORMS[name].change is not None
+
+
+@lru_cache
+def _step(name: str, way: int) -> str:
+    """The single step of a parameter in the same direction (`way` 1) or the other (−1); else the edit itself."""
+    change = TRANSFORMS[name].change if name in TRANSFORMS else None
+    if change is None or change.kind != ADD:
+        return name
+    for other, transform in TRANSFORMS.items():  # single steps come before those of other sizes
+        step = transform.change
+        if step is not None and (step.field, step.kind) == (change.field, ADD) and step.amount * change.amount * way > 0:
+            return other
+    return name
 
 
 def by_edit(traces: Sequence[Trace]) -> dict[str, dict[str, float]]:

@@ -139,3 +139,12 @@ def test_a_photographic_edit_is_undone_by_the_steps_the_other_way():
     }
     assert columns[: len(rows)] == [undoing(row) for row in rows]
     assert np.trace(counts[:, : len(rows)]) == 1
+
+
+@pytest.mark.parametrize("size", ["", "_3", "_fine"])
+def test_a_step_the_other_way_is_a_hit_whatever_its_size(size):
+    traces = [a_trace(["exposure_down"], [f"exposure_up{size}", "STOP"]), a_trace([f"tint_up{size}"], ["tint_down"])]
+    rows, columns, counts = confusion(traces)
+    assert (rows, columns) == (["exposure_down", "tint_up"], ["exposure_up", "tint_down", "none"])
+    np.testing.assert_array_equal(counts, [[1, 0, 0], [0, 1, 0]])
+    assert undoing(f"exposure_up{size}") == "exposure_down"
