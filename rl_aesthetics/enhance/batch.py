@@ -13,15 +13,15 @@ from dataclasses import dataclass, replace
 from itertools import groupby
 from pathlib import Path
 
-import cv2
 import numpy as np
 
 from rl_aesthetics.edits import recipe
 from rl_aesthetics.enhance.enhance import WHY, Enhancement, enhance_photo
 from rl_aesthetics.enhance.results import write_enhancement
 from rl_aesthetics.files.atomic import write_file
-from rl_aesthetics.photos.photo_file import read_photo_file
-from rl_aesthetics.photos.read import PhotoError
+from rl_aesthetics.photos.formats import PhotoError
+from rl_aesthetics.photos.read import read_photo_file
+from rl_aesthetics.photos.resize import eight_bits, fit_within
 from rl_aesthetics.photos.write import encode_photo
 from rl_aesthetics.reports.pictures import Shot, contact_sheet
 
@@ -138,10 +138,7 @@ def _enhance(done: Done, work: Work) -> Done:
 
 
 def _small(pixels_HWC: np.ndarray) -> np.ndarray:
-    scale = min(1.0, _SHEET_SIDE / max(pixels_HWC.shape[:2]))
-    size = tuple(max(1, round(side * scale)) for side in pixels_HWC.shape[1::-1])
-    small = cv2.resize(pixels_HWC, size, interpolation=cv2.INTER_AREA)
-    return small if small.dtype == np.uint8 else (small >> 8).astype(np.uint8)
+    return eight_bits(fit_within(pixels_HWC, _SHEET_SIDE))
 
 
 def write_contact_sheet(folder: Path, results: Sequence[Done]) -> Path | None:

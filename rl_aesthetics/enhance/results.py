@@ -13,8 +13,8 @@ from rl_aesthetics.edits import recipe
 from rl_aesthetics.enhance.enhance import WHY, Enhancement
 from rl_aesthetics.errors import UserError
 from rl_aesthetics.files.atomic import write_file
-from rl_aesthetics.photos.photo_file import read_metadata
-from rl_aesthetics.photos.read import SUFFIXES
+from rl_aesthetics.photos.formats import SUFFIXES
+from rl_aesthetics.photos.metadata import read_header
 from rl_aesthetics.photos.write import encode_photo
 
 FORMATS = {"png": ".png", "jpeg": ".jpg", "tiff": ".tif"}
@@ -109,8 +109,8 @@ def write_enhancement(
             for step in enhancement.steps
         ],
     }
-    exif, profile = read_metadata(photo)
-    write_file(result, encode_photo(enhancement.photo_HWC, result.suffix, exif, profile))
+    header = read_header(photo)
+    write_file(result, encode_photo(enhancement.photo_HWC, result.suffix, header.exif, header.icc_profile))
     write_file(record, (json.dumps(description, indent=2, allow_nan=False) + "\n").encode())
 
 

@@ -6,19 +6,18 @@ It opens from `file://`, loads nothing, and filters and sorts with a few lines o
 from __future__ import annotations
 
 import base64
-import io
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
-import cv2
 import numpy as np
-from PIL import Image
 
 from rl_aesthetics.edits.registry import STOP
 from rl_aesthetics.edits.space import EditSpace
 from rl_aesthetics.evaluation.trajectories import Trace, select, sorts_of
 from rl_aesthetics.pages.rendering import STATIC, render
+from rl_aesthetics.photos.resize import fit_within
+from rl_aesthetics.photos.write import encode_webp
 from rl_aesthetics.reports.evaluation_view import (
     KIND_MEANS,
     NUMBERS,
@@ -60,12 +59,8 @@ def _space(actions: tuple[str, ...]) -> EditSpace:
 
 def data_uri(photo_HWC: np.ndarray, side: int = SIDE) -> str:
     """A small copy of a photo as an address that holds it."""
-    scale = min(1.0, side / max(photo_HWC.shape[:2]))
-    sides = [max(1, round(length * scale)) for length in (photo_HWC.shape[1], photo_HWC.shape[0])]
-    small = cv2.resize(photo_HWC, sides, interpolation=cv2.INTER_AREA)
-    file = io.BytesIO()
-    Image.fromarray(np.ascontiguousarray(small[..., ::-1])).save(file, "WEBP", quality=72, method=4)
-    return "data:image/webp;base64," + base64.b64encode(file.getvalue()).decode()
+    content = encode_webp(fit_within(photo_HWC, side), quality=72, method=4)
+    return "data:image/webp;base64," + base64.b64encode(content).decode()
 
 
 def render_report(dataset: RLDataset, traces: Sequence[Trace], summary: Mapping[str, Any], shown: int = SHOWN) -> str:

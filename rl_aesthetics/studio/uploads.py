@@ -11,7 +11,8 @@ import cv2
 import numpy as np
 from PIL import Image
 
-from rl_aesthetics.photos.read import FORMATS, PhotoError, looks_like_photo, read_photo
+from rl_aesthetics.photos.formats import FORMATS, PhotoError, looks_like_photo
+from rl_aesthetics.photos.read import read_photo
 from rl_aesthetics.photos.resize import reduce_image
 
 DISPLAY_SIDE = 1600

@@ -14,7 +14,7 @@ from fastapi.responses import HTMLResponse, JSONResponse
 
 from rl_aesthetics.errors import ScoringError, UserError
 from rl_aesthetics.pages import rendering as pages
-from rl_aesthetics.photos.read import PhotoError
+from rl_aesthetics.photos.formats import PhotoError
 from rl_aesthetics.studio.photo_episode import PhotoEpisode
 from rl_aesthetics.studio.sessions import Sitting
 from rl_aesthetics.studio.site import Site, go, wants_json
