@@ -103,6 +103,17 @@ class DQNAgent:
         with torch.inference_mode():
             return self.network(torch.from_numpy(np.ascontiguousarray(observations_BCHW)).to(device)).cpu().numpy()
 
+    def q_values(self, observations_BCHW: np.ndarray, scores_B: np.ndarray | None = None) -> np.ndarray:
+        """Q(s, a), float32 `(B, A)`: the expected sum of rewards of each action from here on, in units of the score.
+
+        Args:
+            scores_B: of the observations, taken off where the network's values hold them; None where nobody knows them.
+        """
+        values_BA = self.values(observations_BCHW)
+        if self.network.values_include_score and scores_B is not None:
+            values_BA = values_BA - scores_B[:, None]
+        return values_BA
+
     def act(self, observations_BCHW: np.ndarray) -> np.ndarray:
         """Action indices int `(B,)`: the arg max of `values`."""
         return self.values(observations_BCHW).argmax(1)

@@ -10,10 +10,10 @@ import numpy as np
 
 from rl_aesthetics.edits.registry import TRANSFORMS
 from rl_aesthetics.edits.transform import ADD
-from rl_aesthetics.evaluation.trajectories import NONE, Trace
+from rl_aesthetics.evaluation.trajectories import NONE, Trajectory
 
 
-def confusion(traces: Iterable[Trace]) -> tuple[list[str], list[str], np.ndarray]:
+def confusion(trajectories: Iterable[Trajectory]) -> tuple[list[str], list[str], np.ndarray]:
     """Edits that photos were degraded with against edits that the agent applied.
 
     Each edit of a recipe counts once: against what takes it back (`undoing`) where the agent applied that, else against
@@ -25,10 +25,10 @@ def confusion(traces: Iterable[Trace]) -> tuple[list[str], list[str], np.ndarray
         The rows' names, the columns' names (`none` last), counts int `(rows, columns)`.
     """
     pairs: Counter[tuple[str, str]] = Counter()
-    for one in traces:
+    for one in trajectories:
         left = _directions(one.edits)
         missed = []
-        for name in _directions(one.recipe):
+        for name in _directions(one.degradation):
             if undoing(name) in left:
                 left.remove(undoing(name))
                 pairs[name, undoing(name)] += 1
@@ -73,16 +73,20 @@ def _step(name: str, way: int) -> str:
         return name
     for other, transform in TRANSFORMS.items():  # single steps come before those of other sizes
         step = transform.change
-        if step is not None and (step.field, step.kind) == (change.field, ADD) and step.amount * change.amount * way > 0:
+        if (
+            step is not None
+            and (step.field, step.kind) == (change.field, ADD)
+            and step.amount * change.amount * way > 0
+        ):
             return other
     return name
 
 
-def by_edit(traces: Sequence[Trace]) -> dict[str, dict[str, float]]:
+def by_edit(trajectories: Sequence[Trajectory]) -> dict[str, dict[str, float]]:
     """For each edit that photos were degraded with first: shares improved, recovered and exact, and how many."""
-    groups: dict[str, list[Trace]] = {}
-    for one in traces:
-        groups.setdefault(one.recipe[0] if one.recipe else NONE, []).append(one)
+    groups: dict[str, list[Trajectory]] = {}
+    for one in trajectories:
+        groups.setdefault(one.degradation[0] if one.degradation else NONE, []).append(one)
     return {
         name: {
             "improved": float(np.mean([one.final > one.degraded for one in group])),

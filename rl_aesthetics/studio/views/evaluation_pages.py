@@ -12,7 +12,7 @@ from fastapi import FastAPI, HTTPException, Request, Response
 
 from rl_aesthetics.datasets.dataset import RLDataset
 from rl_aesthetics.errors import UserError
-from rl_aesthetics.evaluation.trajectories import Trace, read_traces, select
+from rl_aesthetics.evaluation.trajectories import Trajectory, read_trajectories, select
 from rl_aesthetics.reports.report_page import evaluation_context, steps_of
 from rl_aesthetics.studio.library import EPISODES, SUMMARY, Library
 from rl_aesthetics.studio.site import Site
@@ -29,20 +29,20 @@ class Evaluated:
     Attributes:
         name: in the library.
         summary: the content of `summary.json`.
-        traces: the episodes in the order of the split.
+        trajectories: the episodes in the order of the split.
         context: what the templates need of it.
         version: changes when it is written again.
     """
 
     name: str
     summary: dict[str, Any]
-    traces: tuple[Trace, ...]
+    trajectories: tuple[Trajectory, ...]
     context: dict[str, Any]
     version: int
 
-    def trace(self, image_id: int) -> Trace | None:
+    def trajectory(self, image_id: int) -> Trajectory | None:
         """The episode on one photo."""
-        return next((one for one in self.traces if one.image_id == image_id), None)
+        return next((one for one in self.trajectories if one.image_id == image_id), None)
 
 
 def read_evaluation(library: Library, name: str) -> Evaluated:
@@ -57,8 +57,10 @@ def read_evaluation(library: Library, name: str) -> Evaluated:
     def read(file: Path) -> Evaluated:
         try:
             summary = json.loads(file.read_text(encoding="utf-8"))
-            traces = read_traces(folder / EPISODES)
-            return Evaluated(name, summary, traces, evaluation_context(traces, summary), int(file.stat().st_mtime))
+            trajectories = read_trajectories(folder / EPISODES)
+            return Evaluated(
+                name, summary, trajectories, evaluation_context(trajectories, summary), int(file.stat().st_mtime)
+            )
         except (ValueError, KeyError, TypeError) as error:
             raise UserError(f"{file} is broken ({error}); run `rl-aesthetics evaluate` again") from error
 
@@ -109,8 +111,8 @@ def add(app: FastAPI, site: Site) -> None:
             "sort": sort if sort in sorts else sorts[0],
             "fooled": bool(fooled),
         }
-        chosen = select(evaluated.traces, **query)
-        others = {one.image_id: one for one in other.traces} if other else {}
+        chosen = select(evaluated.trajectories, **query)
+        others = {one.image_id: one for one in other.trajectories} if other else {}
         if other and differ:
             chosen = [one for one in chosen if others[one.image_id].edits != one.edits]
         pages = max(1, -(-len(chosen) // PAGE))
@@ -142,14 +144,14 @@ def add(app: FastAPI, site: Site) -> None:
     def picture(run: str, version: int, image_id: int, step: str) -> Response:
         """The photo of an episode after some edits, or the original."""
         evaluated = read_evaluation(site.library, run)
-        dataset, trace = dataset_of(site.library, evaluated), evaluated.trace(image_id)
-        if dataset is None or trace is None:
+        dataset, trajectory = dataset_of(site.library, evaluated), evaluated.trajectory(image_id)
+        if dataset is None or trajectory is None:
             raise HTTPException(404, "There is no such photo here.")
-        place = evaluated.traces.index(trace)
+        place = evaluated.trajectories.index(trajectory)
         if step == "original":
             photo = dataset.original(place)
-        elif step.isdigit() and int(step) <= len(trace.edits):
-            photo = steps_of(dataset, place, trace)[int(step)]
+        elif step.isdigit() and int(step) <= len(trajectory.edits):
+            photo = steps_of(dataset, place, trajectory)[int(step)]
         else:
             raise HTTPException(404, "The episode has no such step.")
         headers = {"cache-control": "private, max-age=86400, immutable"}
@@ -158,4 +160,4 @@ def add(app: FastAPI, site: Site) -> None:
 
 def _addresses(evaluated: Evaluated):
     query = urlencode({"run": evaluated.name})
-    return lambda trace, step: f"/evaluation/picture/{evaluated.version}/{trace.image_id}-{step}.webp?{query}"
+    return lambda trajectory, step: f"/evaluation/picture/{evaluated.version}/{trajectory.image_id}-{step}.webp?{query}"
