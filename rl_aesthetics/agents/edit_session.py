@@ -1,14 +1,15 @@
 """The walk of photos through edit states: evaluation, `enhance` and the studio take it, whoever chooses the edits.
 
 The environments of `episodes` pay rewards and begin again; a session does neither. It shows whoever acts what the
-environments show, follows the edits, and ends a photo's walk by one rule: STOP, the step limit, or, for those who act on
-what they see alone and would go in circles, an edit that would bring back an earlier version.
+environments show, follows the edits, and ends a photo's walk by one rule: STOP, the step limit, or, for those who act
+on what they see alone and would go in circles, an edit that would bring back an earlier version.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Literal
 
 import numpy as np
@@ -126,7 +127,7 @@ class EditSession:
         looks, last = self.looks[row], self._last[row]
         steps = [
             Step(after.edit or "", after.score, before.values, before.score, by=after.by or "agent")
-            for before, after in zip(looks, looks[1:], strict=False)
+            for before, after in pairwise(looks)
         ]
         return tuple(steps if last is None else [*steps, last])
 

@@ -15,8 +15,9 @@ from pathlib import Path
 
 import numpy as np
 
+from rl_aesthetics.agents.edit_session import WHY
 from rl_aesthetics.edits import recipe
-from rl_aesthetics.enhance.enhance import WHY, Enhancement, enhance_photo
+from rl_aesthetics.enhance.enhance import Enhancement, enhance_photo
 from rl_aesthetics.enhance.results import write_enhancement
 from rl_aesthetics.files.atomic import write_file
 from rl_aesthetics.photos.formats import PhotoError
@@ -84,8 +85,7 @@ def recipe_work(edits: Sequence[str], source: Path, **written: bool) -> Work:
         result_HWC = recipe.render(pixels_HWC, edits)
         cropped = tuple(int(a - b) for a, b in zip(pixels_HWC.shape[:2], result_HWC.shape[:2], strict=True))
         odd = cropped if max(cropped) <= 1 else (0, 0)  # a crop that was asked for is no loss
-        unknown = float("nan")
-        return Enhancement(result_HWC, (), "recipe", odd, unknown, unknown, "", tuple(edits))
+        return Enhancement(result_HWC, (), "recipe", odd, None, None, "", tuple(edits))
 
     return Work(decide, str(source), **written)
 
@@ -161,7 +161,7 @@ def says(done: Done) -> str:
     if enhancement is None:
         return f"{done.photo}: done before"
     scores = ""
-    if enhancement.juror:
+    if enhancement.score_before is not None and enhancement.score_after is not None:
         scores = f"score {enhancement.score_before:.3f} → {enhancement.score_after:.3f}; "
     runs = [(name, len(list(same))) for name, same in groupby(enhancement.edits)]
     edits = " → ".join(name if times == 1 else f"{name} ×{times}" for name, times in runs)

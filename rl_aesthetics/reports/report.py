@@ -136,8 +136,8 @@ def write(
     """Write the whole report into a folder, in place of an older one there; other files stay.
 
     Args:
-        trajectories: what the agent saw and expected, for the page, `episodes.jsonl` and the pictures, which are left out
-            where there are none.
+        trajectories: what the agent saw and expected, for the page, `episodes.jsonl` and the pictures, which are left
+            out where there are none.
 
     Raises:
         UserError: the folder cannot be written.

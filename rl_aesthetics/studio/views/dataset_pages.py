@@ -16,9 +16,10 @@ from fastapi.responses import HTMLResponse
 from rl_aesthetics.datasets.annotations import Record
 from rl_aesthetics.datasets.dataset import RLDataset
 from rl_aesthetics.pages import rendering as pages
+from rl_aesthetics.photos.resize import fit_within
+from rl_aesthetics.photos.write import encode_webp
 from rl_aesthetics.studio.library import Library
 from rl_aesthetics.studio.site import Site
-from rl_aesthetics.studio.uploads import encode
 
 PAGE = 120
 THUMBNAIL = 160
@@ -83,7 +84,7 @@ def thumbnail(folder: Path, dataset: RLDataset, place: int) -> bytes:
     try:
         return kept.read_bytes()
     except FileNotFoundError:
-        content = encode(dataset.degraded(place), "webp", side=THUMBNAIL)
+        content = encode_webp(fit_within(dataset.degraded(place), THUMBNAIL))
     kept.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     beside = kept.with_name(f".{kept.name}.{os.getpid()}.{id(content)}")
     beside.write_bytes(content)
@@ -179,7 +180,7 @@ def add(app: FastAPI, site: Site) -> None:
         place = _place(one, image_id)
         pixels = one.degraded(place) if kind == "degraded" else one.original(place)
         headers = {"cache-control": "private, max-age=86400"}
-        return Response(encode(pixels, "webp"), media_type="image/webp", headers=headers)
+        return Response(encode_webp(pixels), media_type="image/webp", headers=headers)
 
     cv2.setNumThreads(1)  # one thumbnail a thread is quicker than many threads a thumbnail
 

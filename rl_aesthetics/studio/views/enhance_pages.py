@@ -15,15 +15,20 @@ from fastapi.responses import HTMLResponse, JSONResponse
 from rl_aesthetics.errors import ScoringError, UserError
 from rl_aesthetics.pages import rendering as pages
 from rl_aesthetics.photos.formats import PhotoError
+from rl_aesthetics.photos.read import read_photo
+from rl_aesthetics.photos.resize import fit_within
+from rl_aesthetics.photos.write import encode_webp
 from rl_aesthetics.studio.photo_episode import PhotoEpisode
 from rl_aesthetics.studio.sessions import Sitting
 from rl_aesthetics.studio.site import Site, go, wants_json
-from rl_aesthetics.studio.uploads import check_photo, encode
+from rl_aesthetics.studio.uploads import check_photo
 from rl_aesthetics.studio.worker import Job
 
 SAMPLES = 6
 NAME_LENGTH = 120
 THUMBNAIL = 240
+MEDIA_TYPES = {"png": "image/png", "tif": "image/tiff", "jpg": "image/jpeg"}
+"""Of results, by the ends of their names."""
 
 Token = Annotated[str, Form()]
 
@@ -110,8 +115,8 @@ def _add_table(app: FastAPI, site: Site) -> None:
         with tempfile.TemporaryDirectory(dir=site.sessions.folder) as folder:
             path = Path(folder) / "upload"
             copy(path)
-            width, height, profile = check_photo(path, name, site.settings.max_pixels)
-            sitting = site.sessions.add(session, path, name, profile)
+            width, height = check_photo(path, name, site.settings.max_pixels)
+            sitting = site.sessions.add(session, path, name)
         sitting.file.width, sitting.file.height = width, height
         return sitting
 
@@ -125,9 +130,7 @@ def _add_table(app: FastAPI, site: Site) -> None:
     @app.get("/samples/{key}.webp")
     def sample(key: str) -> Response:
         """A sample photo, small."""
-        import cv2
-
-        content = encode(cv2.imread(str(sample_file(site, key))), "webp", side=THUMBNAIL)
+        content = encode_webp(fit_within(read_photo(sample_file(site, key)), THUMBNAIL))
         return Response(content, media_type="image/webp", headers={"cache-control": "private, max-age=3600"})
 
 
@@ -211,26 +214,23 @@ def _add_episode(app: FastAPI, site: Site) -> None:
         looks = sitting.episode.looks if sitting.episode else []
         if not 0 <= step < len(looks) or looks[step].state != state:
             raise HTTPException(404, "This step was taken back.")
-        side = THUMBNAIL if small else None
-        content = encode(sitting.episode.rendered(step), "webp", sitting.file.profile, side)
+        photo = sitting.episode.rendered(step)
+        content = encode_webp(fit_within(photo, THUMBNAIL) if small else photo, sitting.file.header.icc_profile)
         return Response(content, media_type="image/webp", headers={"cache-control": "private, max-age=3600"})
 
     @app.get("/episodes/{key}/result.{kind}")
     async def result(request: Request, key: str, kind: str) -> Response:
         """The result at full size."""
         sitting = own(request, key)
-        if kind not in ("png", "jpg") or sitting.episode is None:
-            raise HTTPException(404, "The result comes as .png or .jpg, once there is one.")
-        format_name = "jpeg" if kind == "jpg" else "png"
-        job = site.worker.submit(
-            "write the result", lambda job: encode(sitting.episode.full_size(), format_name, sitting.file.profile)
-        )
+        if kind not in MEDIA_TYPES or sitting.episode is None:
+            raise HTTPException(404, "The result comes as .png, .tif or .jpg, once there is one.")
+        job = site.worker.submit("write the result", lambda job: sitting.episode.download(f".{kind}"))
         await site.wait(job, 300)
         if not job.done:
             job.cancel()
             raise HTTPException(504, "Writing the result takes too long; try a smaller photo.")
         name = _download_name(sitting.file.name, kind)
-        return Response(job.future.result(), media_type=f"image/{format_name}", headers=_attachment(name))
+        return Response(job.future.result(), media_type=MEDIA_TYPES[kind], headers=_attachment(name))
 
     @app.get("/episodes/{key}/recipe.json")
     def recipe(request: Request, key: str) -> Response:

@@ -13,10 +13,11 @@ from fastapi import FastAPI, HTTPException, Request, Response
 from rl_aesthetics.datasets.dataset import RLDataset
 from rl_aesthetics.errors import UserError
 from rl_aesthetics.evaluation.trajectories import Trajectory, read_trajectories, select
+from rl_aesthetics.photos.resize import fit_within
+from rl_aesthetics.photos.write import encode_webp
 from rl_aesthetics.reports.report_page import evaluation_context, steps_of
 from rl_aesthetics.studio.library import EPISODES, SUMMARY, Library
 from rl_aesthetics.studio.site import Site
-from rl_aesthetics.studio.uploads import encode
 
 PAGE = 24
 PICTURE = 240
@@ -155,7 +156,7 @@ def add(app: FastAPI, site: Site) -> None:
         else:
             raise HTTPException(404, "The episode has no such step.")
         headers = {"cache-control": "private, max-age=86400, immutable"}
-        return Response(encode(photo, "webp", side=PICTURE), media_type="image/webp", headers=headers)
+        return Response(encode_webp(fit_within(photo, PICTURE)), media_type="image/webp", headers=headers)
 
 
 def _addresses(evaluated: Evaluated):

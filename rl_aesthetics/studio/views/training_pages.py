@@ -14,10 +14,11 @@ from fastapi.responses import HTMLResponse
 
 from rl_aesthetics.datasets.dataset import RLDataset
 from rl_aesthetics.pages import rendering as pages
+from rl_aesthetics.photos.resize import fit_within
+from rl_aesthetics.photos.write import encode_webp
 from rl_aesthetics.reports.filmstrip import FILMSTRIP, edited, read_filmstrip, some
 from rl_aesthetics.reports.training_view import METRICS, read_metrics, training_charts
 from rl_aesthetics.studio.site import Site
-from rl_aesthetics.studio.uploads import encode
 
 LIVE_SECONDS = 120.0
 """A training whose metrics are older than this is taken for ended or stuck, and the page stops asking."""
@@ -101,7 +102,7 @@ def add(app: FastAPI, site: Site) -> None:
                 raise HTTPException(404, "There was no validation in that epoch.")
             pixels = edited(dataset, image_id, edits)
         headers = {"cache-control": "private, max-age=3600"}
-        return Response(encode(pixels, "webp", side=PICTURE), media_type="image/webp", headers=headers)
+        return Response(encode_webp(fit_within(pixels, PICTURE)), media_type="image/webp", headers=headers)
 
 
 def _run(folder: Path) -> dict[str, Any]:
