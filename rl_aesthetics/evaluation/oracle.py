@@ -67,14 +67,14 @@ class Oracle:
 
     def ends(self, start: int) -> Ends | None:
         """Where episodes that begin in `start` can end; None if in more than `MAX_ENDS` states."""
-        if self.space.reversible:  # the same ways lead from everywhere, since edits act on states from the right
-            if algebra.ORIGINAL not in self._ends:
-                self._ends[algebra.ORIGINAL] = self._search(algebra.ORIGINAL)
-            from_original = self._ends[algebra.ORIGINAL]
-            return Ends(algebra.compose(start, from_original.states_K), from_original.actions_KT)
-        if start not in self._ends:
-            self._ends[start] = self._search(start)
-        return self._ends[start]
+        # In a reversible space the same ways lead from everywhere, since edits act on states from the right.
+        begun = algebra.ORIGINAL if self.space.reversible else start
+        if begun not in self._ends:
+            self._ends[begun] = self._search(begun)
+        found = self._ends[begun]
+        if found is None or begun == start:
+            return found
+        return Ends(algebra.compose(start, found.states_K), found.actions_KT)
 
     def _search(self, start: int) -> Ends | None:
         steps, edits = self.evaluation.task.max_steps, len(self.space.edits)

@@ -186,8 +186,10 @@ def _trajectory(row: dict[str, Any]) -> Trajectory:
 def _verdict(row: dict[str, Any] | None) -> Verdict | None:
     if row is None:
         return None
-    pairs = ({name: (before, after) for name, (before, after) in row[key].items()} for key in ("quality", "judges"))
-    return Verdict(*pairs, fooled=row["fooled"])
+    quality, judges = (
+        {name: (before, after) for name, (before, after) in row[key].items()} for key in ("quality", "judges")
+    )
+    return Verdict(quality, judges, fooled=row["fooled"])
 
 
 def sorts_of(trajectories: Iterable[Trajectory]) -> tuple[str, ...]:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 
 from rl_aesthetics.errors import UserError
 
@@ -57,7 +57,7 @@ def reasons(path: str | Path) -> Iterator[None]:
         yield
     except PhotoError:
         raise
-    except Image.UnidentifiedImageError as error:
+    except UnidentifiedImageError as error:
         raise PhotoError(path, "not a JPEG, PNG, WebP, TIFF or BMP image") from error
     except Image.DecompressionBombError as error:
         raise PhotoTooLarge(path, f"too large: more than {MAX_PIXELS // 1_000_000} million pixels") from error

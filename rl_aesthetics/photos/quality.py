@@ -69,7 +69,8 @@ def flip(photo_HWC: np.ndarray, original_HWC: np.ndarray) -> float:
     """Mean FLIP error of two uint8 BGR photos, seen at 67 pixels a degree; 0 is no difference."""
     import flip_evaluator  # a compiled module, which only whoever measures should have to load
 
-    sides = fitted_sides(*photo_HWC.shape[:2], _FLIP_SIDE, least=8)
+    height, width = photo_HWC.shape[:2]
+    sides = fitted_sides(height, width, _FLIP_SIDE, least=8)
     original, photo = (
         np.ascontiguousarray(resize_to(image, *sides)[..., ::-1], np.float32) / 255
         for image in (original_HWC, photo_HWC)

@@ -35,7 +35,8 @@ def fit_within(photo_HWC: np.ndarray, side: int, least: int = 1) -> np.ndarray:
         photo_HWC: uint8 or uint16.
         least: as in `fitted_sides`.
     """
-    return resize_to(photo_HWC, *fitted_sides(*photo_HWC.shape[:2], side, least))
+    height, width = photo_HWC.shape[:2]
+    return resize_to(photo_HWC, *fitted_sides(height, width, side, least))
 
 
 def resize_to(photo_HWC: np.ndarray, height: int, width: int) -> np.ndarray:

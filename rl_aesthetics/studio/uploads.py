@@ -99,7 +99,7 @@ class Upload:
             cut = crop_even(whole)
             for size in missing:
                 self._reductions[size, even] = reduction_of(cut if even else whole, size)
-            rows, columns = fitted_sides(*cut.shape[:2], DISPLAY_SIDE)
+            rows, columns = fitted_sides(cut.shape[0], cut.shape[1], DISPLAY_SIDE)
             self._display = resize_to(cut, max(2, rows // 2 * 2), max(2, columns // 2 * 2))
 
     def reduction(self, size: int, even: bool = True) -> np.ndarray:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
 
-from fastapi import FastAPI, HTTPException, Request, Response
+from fastapi import APIRouter, HTTPException, Request, Response
 
 from rl_aesthetics.datasets.dataset import RLDataset
 from rl_aesthetics.errors import UserError
@@ -17,7 +17,9 @@ from rl_aesthetics.photos.resize import fit_within
 from rl_aesthetics.photos.write import encode_webp
 from rl_aesthetics.reports.report_page import evaluation_context, steps_of
 from rl_aesthetics.studio.library import EPISODES, SUMMARY, Library
-from rl_aesthetics.studio.site import Site
+from rl_aesthetics.studio.site import TheSite
+
+router = APIRouter()
 
 PAGE = 24
 PICTURE = 240
@@ -79,84 +81,83 @@ def dataset_of(library: Library, evaluated: Evaluated) -> RLDataset | None:
     return None
 
 
-def add(app: FastAPI, site: Site) -> None:
-    """Add the view to the application."""
+@router.get("/evaluation")
+def evaluation(
+    request: Request,
+    site: TheSite,
+    run: str = "",
+    against: str = "",
+    kind: str = "",
+    first: str = "",
+    depth: str = "",
+    sort: str = "",
+    fooled: str = "",
+    differ: str = "",
+    page: int = 1,
+) -> Response:
+    """Episodes of one evaluation, or of two on the same photos."""
+    found = list(site.library.found().evaluations)
+    if not found:
+        return site.page(request, "evaluation.html", found=[], evaluated=None)
+    evaluated = read_evaluation(site.library, run or found[0])
+    other = read_evaluation(site.library, against) if against and against != evaluated.name else None
+    problem = ""
+    if other and other.summary["dataset_fingerprint"] != evaluated.summary["dataset_fingerprint"]:
+        problem, other = f"{other.name} was evaluated on other photos, so the two cannot be put side by side.", None
+    sorts = evaluated.context["sorts"]
+    query = {
+        "kind": kind,
+        "first": first,
+        "depth": int(depth) if depth.isdigit() else None,
+        "sort": sort if sort in sorts else sorts[0],
+        "fooled": bool(fooled),
+    }
+    chosen = select(evaluated.trajectories, **query)
+    others = {one.image_id: one for one in other.trajectories} if other else {}
+    if other and differ:
+        chosen = [one for one in chosen if others[one.image_id].edits != one.edits]
+    pages = max(1, -(-len(chosen) // PAGE))
+    page = max(1, min(page, pages))
+    more = {"fooled": "1" if fooled else "", "differ": "1" if differ else ""}
+    kept = {"run": evaluated.name, "against": other.name if other else "", **query, **more}
+    return site.page(
+        request,
+        "evaluation.html",
+        found=found,
+        evaluated=evaluated,
+        other=other,
+        others=others,
+        differ=bool(differ),
+        problem=problem,
+        total=len(chosen),
+        shown=chosen[(page - 1) * PAGE : page * PAGE],
+        page_number=page,
+        pages=pages,
+        page_link=lambda number: "?" + urlencode({k: v for k, v in {**kept, "page": number}.items() if v}),
+        query=query,
+        picture=_addresses(evaluated),
+        other_picture=_addresses(other) if other else None,
+        pictured=dataset_of(site.library, evaluated) is not None,
+        **evaluated.context,
+    )
 
-    @app.get("/evaluation")
-    def evaluation(
-        request: Request,
-        run: str = "",
-        against: str = "",
-        kind: str = "",
-        first: str = "",
-        depth: str = "",
-        sort: str = "",
-        fooled: str = "",
-        differ: str = "",
-        page: int = 1,
-    ) -> Response:
-        """Episodes of one evaluation, or of two on the same photos."""
-        found = list(site.library.found().evaluations)
-        if not found:
-            return site.page(request, "evaluation.html", found=[], evaluated=None)
-        evaluated = read_evaluation(site.library, run or found[0])
-        other = read_evaluation(site.library, against) if against and against != evaluated.name else None
-        problem = ""
-        if other and other.summary["dataset_fingerprint"] != evaluated.summary["dataset_fingerprint"]:
-            problem, other = f"{other.name} was evaluated on other photos, so the two cannot be put side by side.", None
-        sorts = evaluated.context["sorts"]
-        query = {
-            "kind": kind,
-            "first": first,
-            "depth": int(depth) if depth.isdigit() else None,
-            "sort": sort if sort in sorts else sorts[0],
-            "fooled": bool(fooled),
-        }
-        chosen = select(evaluated.trajectories, **query)
-        others = {one.image_id: one for one in other.trajectories} if other else {}
-        if other and differ:
-            chosen = [one for one in chosen if others[one.image_id].edits != one.edits]
-        pages = max(1, -(-len(chosen) // PAGE))
-        page = max(1, min(page, pages))
-        more = {"fooled": "1" if fooled else "", "differ": "1" if differ else ""}
-        kept = {"run": evaluated.name, "against": other.name if other else "", **query, **more}
-        return site.page(
-            request,
-            "evaluation.html",
-            found=found,
-            evaluated=evaluated,
-            other=other,
-            others=others,
-            differ=bool(differ),
-            problem=problem,
-            total=len(chosen),
-            shown=chosen[(page - 1) * PAGE : page * PAGE],
-            page_number=page,
-            pages=pages,
-            page_link=lambda number: "?" + urlencode({k: v for k, v in {**kept, "page": number}.items() if v}),
-            query=query,
-            picture=_addresses(evaluated),
-            other_picture=_addresses(other) if other else None,
-            pictured=dataset_of(site.library, evaluated) is not None,
-            **evaluated.context,
-        )
 
-    @app.get("/evaluation/picture/{version}/{image_id}-{step}.webp")
-    def picture(run: str, version: int, image_id: int, step: str) -> Response:
-        """The photo of an episode after some edits, or the original."""
-        evaluated = read_evaluation(site.library, run)
-        dataset, trajectory = dataset_of(site.library, evaluated), evaluated.trajectory(image_id)
-        if dataset is None or trajectory is None:
-            raise HTTPException(404, "There is no such photo here.")
-        place = evaluated.trajectories.index(trajectory)
-        if step == "original":
-            photo = dataset.original(place)
-        elif step.isdigit() and int(step) <= len(trajectory.edits):
-            photo = steps_of(dataset, place, trajectory)[int(step)]
-        else:
-            raise HTTPException(404, "The episode has no such step.")
-        headers = {"cache-control": "private, max-age=86400, immutable"}
-        return Response(encode_webp(fit_within(photo, PICTURE)), media_type="image/webp", headers=headers)
+@router.get("/evaluation/picture/{version}/{image_id}-{step}.webp")
+def picture(site: TheSite, run: str, version: int, image_id: int, step: str) -> Response:
+    """The photo of an episode after some edits, or the original."""
+    evaluated = read_evaluation(site.library, run)
+    dataset, trajectory = dataset_of(site.library, evaluated), evaluated.trajectory(image_id)
+    if dataset is None or trajectory is None:
+        raise HTTPException(404, "There is no such photo here.")
+    place = evaluated.trajectories.index(trajectory)
+    if step == "original":
+        photo = dataset.original(place)
+    elif step.isdigit() and int(step) <= len(trajectory.edits):
+        photo = steps_of(dataset, place, trajectory)[int(step)]
+    else:
+        raise HTTPException(404, "The episode has no such step.")
+    headers = {"cache-control": "private, max-age=86400, immutable"}
+    return Response(encode_webp(fit_within(photo, PICTURE)), media_type="image/webp", headers=headers)
 
 
 def _addresses(evaluated: Evaluated):
