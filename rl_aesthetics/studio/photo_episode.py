@@ -134,8 +134,7 @@ class PhotoEpisode:
         Args:
             suffix: `.png` and `.tif` keep the depth, `.jpg` has 8 bits.
         """
-        header = self.photo.header
-        return encode_photo(self.full_size(), suffix, header.exif, header.icc_profile)
+        return encode_photo(self.full_size(), suffix, self.photo.exif(), self.photo.header.icc_profile)
 
     def recipe(self) -> dict[str, Any]:
         """What was done, by whom, what the agent expected and what the juror said, for JSON; `enhance --apply` does it
