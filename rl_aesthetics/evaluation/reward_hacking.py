@@ -39,7 +39,8 @@ class Judgement:
     Attributes:
         before, after: quality of the degraded photos and of the results, beside the originals.
         scores: by held-out judge's name, float32 `(2, N)`: before and after.
-        fooled_N: own score up, others down: most of the held-out judges, or PSNR, SSIM and FLIP together where there are none.
+        fooled_N: own score up, others down: most of the held-out judges, or PSNR, SSIM and FLIP together where there
+            are none.
     """
 
     before: PhotoQuality
