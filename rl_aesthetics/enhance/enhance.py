@@ -11,7 +11,7 @@ from typing import Literal
 import numpy as np
 
 from rl_aesthetics.agents.agent import DQNAgent
-from rl_aesthetics.edits.space import EditSpace
+from rl_aesthetics.edits.space import EditSpace, edit_space
 from rl_aesthetics.edits.view import View
 from rl_aesthetics.errors import UserError
 from rl_aesthetics.photos.resize import reduce_image
@@ -100,9 +100,9 @@ def enhance_photo(
     height, width = photo_HWC.shape[:2]
     if min(height, width) < 2:
         raise UserError(f"a photo of {width}×{height} pixels is too small to edit")
-    space = EditSpace(agent.actions)
+    space = edit_space(agent.actions)
     even_HWC = photo_HWC  # only half shifts ask for even sides
-    if not space.photographic:
+    if space.needs_even_sides:
         even_HWC = np.ascontiguousarray(photo_HWC[: height // 2 * 2, : width // 2 * 2])
     if scorer is not None and needs_reference(scorer):
         scorer = None
@@ -136,10 +136,10 @@ def enhance_photo(
         seen.add(state)
     edited = any(step.applied for step in steps)
     return Enhancement(
-        photo_HWC=space.edit(even_HWC, state) if edited else photo_HWC.copy(),
+        photo_HWC=space.render(even_HWC, state) if edited else photo_HWC.copy(),
         steps=tuple(steps),
         stopped=stopped,
-        cropped=(height % 2, width % 2) if edited and not space.photographic else (0, 0),
+        cropped=(height % 2, width % 2) if edited and space.needs_even_sides else (0, 0),
         score_before=first,
         score_after=before,
         juror="" if scorer is None else scorer.fingerprint,

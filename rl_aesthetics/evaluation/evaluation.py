@@ -15,7 +15,7 @@ import numpy as np
 from rl_aesthetics.datasets.dataset import RLDataset
 from rl_aesthetics.datasets.degrade import is_reversible
 from rl_aesthetics.edits import algebra
-from rl_aesthetics.edits.space import EditSpace
+from rl_aesthetics.edits.space import edit_space
 from rl_aesthetics.episodes.photo_scores import PhotoScores
 from rl_aesthetics.episodes.photos import EpisodePhotos
 from rl_aesthetics.episodes.task import Task
@@ -58,9 +58,9 @@ class Evaluation:
     """
 
     def __init__(self, dataset: RLDataset, scorer: Scorer, task: Task, batch_size: int = 64):
-        self.space = EditSpace(task.actions)
+        self.space = edit_space(task.actions)
         one_way = {r.transformation for r in dataset.records if not is_reversible(r.sequence)}
-        if self.space.reversible and one_way:
+        if self.space.is_group and one_way:
             raise UserError(
                 f"{dataset.root or 'the dataset'} ({dataset.split}): what {', '.join(sorted(one_way))} did to a photo "
                 "cannot be undone by edits; generate a dataset with reversible transformations"
@@ -91,7 +91,7 @@ class Evaluation:
 
     def result(self, place: int, state: int) -> np.ndarray:
         """A photo of the split in an edit state, at the dataset's size: uint8 `(H, W, 3)` BGR."""
-        return self.space.edit(self.photo(place), state)
+        return self.space.render(self.photo(place), state)
 
     def scores(self, photos_B: np.ndarray, states_B: np.ndarray, chunk: int = 1024) -> np.ndarray:
         """float32 `(B,)`."""
@@ -126,7 +126,7 @@ class Evaluation:
         return Episodes(self.starts_N, finals_N, actions, degraded, final, original, returns, exact)
 
     def _exact(self, finals_N: np.ndarray, final_N: np.ndarray, original_N: np.ndarray) -> np.ndarray:
-        if not self.photos.given:
+        if not self.photos.acts_on_given:
             return finals_N == algebra.ORIGINAL
         exact_N = np.zeros(len(finals_N), bool)
         for place in np.flatnonzero(np.isclose(final_N, original_N, atol=1e-5)).tolist():  # equal pixels, equal scores
@@ -194,7 +194,7 @@ class Evaluation:
 
     def ends(self, start: int) -> Ends | None:
         """Where episodes that begin in `start` can end; None if in more than `MAX_ENDS` states."""
-        if self.space.reversible:  # the same ways lead from everywhere, since edits act on states from the right
+        if self.space.is_group:  # the same ways lead from everywhere, since edits act on states from the right
             if algebra.ORIGINAL not in self._ends:
                 self._ends[algebra.ORIGINAL] = self._search(algebra.ORIGINAL)
             from_original = self._ends[algebra.ORIGINAL]

@@ -87,7 +87,7 @@ def evaluate(
     }
     summary = report.summarise(evaluation, agents, runs, described)
     judgement = None
-    if jurors or evaluation.photos.given:  # where edits can be undone exactly, `exact` says it all
+    if jurors or evaluation.photos.acts_on_given:  # where edits can be undone exactly, `exact` says it all
         judgement = judges.judge(evaluation, agents, dict(jurors or {}))
         undegraded = judges.leaves_alone(evaluation, agent_policy(agent))
         summary["quality"] = judges.summarise(judgement, undegraded)

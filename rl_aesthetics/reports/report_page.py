@@ -8,7 +8,6 @@ from __future__ import annotations
 import base64
 import io
 from collections.abc import Mapping, Sequence
-from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import cv2
@@ -16,7 +15,7 @@ import numpy as np
 from PIL import Image
 
 from rl_aesthetics.edits.registry import STOP
-from rl_aesthetics.edits.space import EditSpace
+from rl_aesthetics.edits.space import edit_space
 from rl_aesthetics.evaluation.trajectories import Trace, select, sorts_of
 from rl_aesthetics.pages.rendering import STATIC, render
 from rl_aesthetics.reports.evaluation_view import (
@@ -43,19 +42,11 @@ SIDE = 168
 
 def steps_of(dataset: RLDataset, place: int, trace: Trace) -> list[np.ndarray]:
     """The degraded photo and what each edit of an episode made of it, uint8 BGR."""
-    degraded, state = dataset.degraded(place), 0
-    photos = [degraded]
-    if trace.edits:
-        space = _space(tuple(trace.steps[0].values))
-        for name in trace.edits:
-            state = int(space.after(state, space.actions.index(name)))
-            photos.append(space.edit(degraded, state))
-    return photos
-
-
-@lru_cache(4)
-def _space(actions: tuple[str, ...]) -> EditSpace:
-    return EditSpace(actions)
+    degraded = dataset.degraded(place)
+    if not trace.edits:
+        return [degraded]
+    space = edit_space(tuple(trace.steps[0].values))
+    return [degraded, *(space.render(degraded, state) for state in space.walk(trace.edits))]
 
 
 def data_uri(photo_HWC: np.ndarray, side: int = SIDE) -> str:

@@ -13,7 +13,7 @@ import numpy as np
 
 from rl_aesthetics.agents.agent import DQNAgent
 from rl_aesthetics.edits.registry import STOP, TRANSFORMS
-from rl_aesthetics.edits.space import EditSpace
+from rl_aesthetics.edits.space import edit_space
 from rl_aesthetics.edits.view import View
 from rl_aesthetics.enhance.enhance import WHY
 from rl_aesthetics.errors import UserError
@@ -61,8 +61,8 @@ class PhotoEpisode:
     def __init__(self, agent: DQNAgent, scorer: Scorer | None, photo: PhotoFile):
         self.agent, self.photo = agent, photo
         self.scorer = None if scorer is None or needs_reference(scorer) else scorer
-        self.space = EditSpace(agent.actions)
-        self._even = not self.space.photographic  # only half shifts ask for even sides
+        self.space = edit_space(agent.actions)
+        self._even = self.space.needs_even_sides
         self.looks: list[Look] = []
         self.stopped: str | None = None
 
@@ -147,12 +147,12 @@ class PhotoEpisode:
 
     def rendered(self, step: int) -> np.ndarray:
         """The display copy after some edits, uint8 BGR."""
-        return self.space.edit(self.photo.display_HWC, self.looks[step].state)
+        return self.space.render(self.photo.display_HWC, self.looks[step].state)
 
     def full_size(self) -> np.ndarray:
         """Every pixel of the original, edited; whole where nothing was done. uint8 BGR `(H, W, 3)`."""
         state = self.looks[-1].state
-        return self.space.edit(self._pixels(), state) if state else self.photo.pixels()
+        return self.space.render(self._pixels(), state) if state else self.photo.pixels()
 
     def recipe(self) -> dict:
         """What was done, by whom, what the agent expected and what the juror said, for JSON."""
