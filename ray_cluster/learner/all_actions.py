@@ -25,7 +25,7 @@ from ray.rllib.policy.sample_batch import MultiAgentBatch, SampleBatch
 from ray_cluster.learner.actor_learner import ActorLearnerDQN
 from ray_cluster.learner.q_module import LOSS, TD_ERROR, TD_TARGET, QModule
 from ray_cluster.replay.transition import Fragment
-from rl_aesthetics.edits import photographic, tone
+from rl_aesthetics.edits import edit_state, tone
 from rl_aesthetics.episodes.all_action_rewards import ActionRewards
 from rl_aesthetics.networks.registry import make_network
 from rl_aesthetics.networks.tone import STRENGTHS
@@ -112,7 +112,7 @@ class FullInformationDQN(ActorLearnerDQN):
         transitions, photos = self.replay.transitions[rows], self.rewards_of.photos
         numbers, states = transitions["photo"].astype(np.int64), transitions["state"].astype(np.int64)
         self.action_rewards[rows], self.changes[rows] = self.rewards_of(numbers, states)
-        done_BP = photographic.tones(states)[:, _STRENGTH_PLACES]
+        done_BP = edit_state.tones(states)[:, _STRENGTH_PLACES]
         for row, number, done_P in zip(rows, numbers.tolist(), done_BP, strict=True):
             strengths = photos.strengths(number)
             wrong = [np.nan if strengths is None else strengths.get(name, 0.0) for name in STRENGTHS]

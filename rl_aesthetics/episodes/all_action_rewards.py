@@ -5,8 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from rl_aesthetics.datasets.dataset import RLDataset
-from rl_aesthetics.edits.photographic import framing_of, is_pointwise, render_reductions
-from rl_aesthetics.edits.space import EditSpace
+from rl_aesthetics.edits.space import edit_space
 from rl_aesthetics.episodes.photos import PLAIN, EpisodePhotos, Variants
 from rl_aesthetics.episodes.task import Task
 from rl_aesthetics.errors import UserError
@@ -29,8 +28,8 @@ class ActionRewards:
     """
 
     def __init__(self, dataset: RLDataset, task: Task, variants: Variants = PLAIN):
-        self.space, self.scorer = EditSpace(task.actions), ReferenceScorer()
-        if not self.space.photographic or self.space.stop is None:
+        self.space, self.scorer = edit_space(task.actions), ReferenceScorer()
+        if not self.space.acts_on_given or self.space.stop is None:
             raise UserError("learner.full_information needs photographic transforms alone, and STOP")
         self.photos = EpisodePhotos(dataset, self.space, task.observation_size, variants)
         self.view, self.reward = self.photos.view(self.scorer.size), task.reward
@@ -52,12 +51,12 @@ class ActionRewards:
         actions = len(self.space)
         every_N = np.repeat(photos_B, actions)
         following_N = self.space.after(states_B[:, None], np.arange(actions)).ravel()
-        if is_pointwise(following_N).all():  # then each photo is reduced once, for all its actions
+        if self.space.renders_reductions(following_N, self.scorer.size).all():  # a photo is reduced once for all
             given_N3SS = np.repeat(self.view.reductions_NCHW[photos_B], actions, axis=0)
-            images_N3SS = render_reductions(given_N3SS, following_N)
+            images_N3SS = self.space.render_reductions(given_N3SS, following_N)
         else:
             images_N3SS = self.view(every_N, following_N)
-        if (framing_of(following_N) == framing_of(np.repeat(states_B, actions))).all():
+        if (self.space.framing(following_N) == self.space.framing(np.repeat(states_B, actions))).all():
             originals_N3SS = np.repeat(self.view.originals(photos_B, states_B), actions, axis=0)
         else:
             originals_N3SS = self.view.originals(every_N, following_N)

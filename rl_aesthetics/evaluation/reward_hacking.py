@@ -17,7 +17,6 @@ import numpy as np
 
 from rl_aesthetics.agents.edit_session import Policy
 from rl_aesthetics.datasets.dataset import RLDataset
-from rl_aesthetics.edits import photographic
 from rl_aesthetics.errors import UserError
 from rl_aesthetics.evaluation.episodes import Episodes
 from rl_aesthetics.evaluation.evaluation import Evaluation
@@ -69,8 +68,8 @@ def judge(evaluation: Evaluation, episodes: Episodes, held_out: Mapping[str, Sco
         results.append(evaluation.result(place, state))
         original = evaluation.dataset.original(place)
         originals.append(original)
-        cut = int(photographic.framing_of(state)) if evaluation.space.photographic else 0
-        framed.append(photographic.render(original, cut) if cut else original)
+        cut = int(evaluation.space.framing(state))
+        framed.append(evaluation.space.render(original, cut) if cut else original)
     before, after = measure(given, originals), measure(results, framed)
     scores = {
         name: np.stack(

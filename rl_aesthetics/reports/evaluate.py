@@ -90,7 +90,7 @@ def evaluate(
     }
     summary = report.summarise(evaluation, agents, runs, described)
     judgement = None
-    if held_out or evaluation.photos.given:  # where edits can be undone exactly, `exact` says it all
+    if held_out or evaluation.photos.acts_on_given:  # where edits can be undone exactly, `exact` says it all
         judgement = reward_hacking.judge(evaluation, agents, held_out)
         undegraded = reward_hacking.leaves_alone(evaluation, agent_policy(agent))
         summary["quality"] = reward_hacking.summarise(judgement, undegraded)

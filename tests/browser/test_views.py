@@ -11,7 +11,7 @@ from PIL import Image
 from studio_server import LARGE, PHOTOS, undone
 
 from rl_aesthetics.edits.registry import TRANSFORMS, action_names
-from rl_aesthetics.edits.space import EditSpace
+from rl_aesthetics.edits.space import edit_space
 
 ALERT = "main [role=alert] .problem, main .problem"
 
@@ -163,11 +163,11 @@ def test_a_photographic_agent_edits_without_a_score_and_can_be_steered(page, tmp
     with page.expect_download() as started:
         page.get_by_role("link", name="Recipe").click()
     recipe = json.loads(started.value.path().read_text())
-    space = EditSpace(action_names("tonal"))
+    space = edit_space(action_names("tonal"))
     state = 0
     for name in recipe["edits"]:
         state = int(space.after(state, space.actions.index(name)))
-    assert (space.edit(original[..., ::-1], state)[..., ::-1] == result).all()
+    assert (space.render(original[..., ::-1], state)[..., ::-1] == result).all()
     assert recipe["score_after"] is None
     page.get_by_role("button", name="Let the agent go on").click()
     page.wait_for_selector(".verdict")
