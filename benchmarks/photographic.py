@@ -37,7 +37,7 @@ from rl_aesthetics.config.config import load_config
 from rl_aesthetics.datasets.dataset import RLDataset
 from rl_aesthetics.datasets.tonal_degradation import MODELS, degrade_tone, sequence_of
 from rl_aesthetics.edits.registry import TRANSFORMS, action_names
-from rl_aesthetics.edits.space import EditSpace
+from rl_aesthetics.edits.space import edit_space
 from rl_aesthetics.enhance.enhance import enhance_photo
 from rl_aesthetics.episodes.photos import EpisodePhotos, Variants
 from rl_aesthetics.episodes.task import Task
@@ -101,7 +101,7 @@ def regress(dataset: RLDataset, minutes: float, seed: int) -> Editor:
     torch.set_num_threads(1)
     learner = load_config(str(CONFIG)).learner
     variants = Variants(learner.undegraded_share, learner.collage_share)
-    photos = EpisodePhotos(dataset, EditSpace(action_names("tonal")), variants=variants)
+    photos = EpisodePhotos(dataset, edit_space(action_names("tonal")), variants=variants)
     options = {name: learner.network_options[name] for name in ("widths", "histograms", "quantiles", "dropout")}
     network, generator = Regression(**options).train(), np.random.default_rng(seed)
     average = torch.optim.swa_utils.AveragedModel(network, avg_fn=_average, use_buffers=True)

@@ -33,8 +33,8 @@ from ray_cluster.learner.q_module import LOSS, TD_ERROR, TD_TARGET, QModule
 from ray_cluster.replay.replay import ReplayBuffer
 from rl_aesthetics.config.config import Config
 from rl_aesthetics.config.learner import Learner
-from rl_aesthetics.edits import photographic, tone
-from rl_aesthetics.edits.space import EditSpace
+from rl_aesthetics.edits import tone
+from rl_aesthetics.edits.space import edit_space
 from rl_aesthetics.episodes.all_action_rewards import ActionRewards
 from rl_aesthetics.episodes.photos import EpisodePhotos
 from rl_aesthetics.episodes.task import Task
@@ -95,7 +95,7 @@ class AllActionNotes:
         for row, number in enumerate(photos_B.tolist()):
             if (strengths := self.photos.strengths(number)) is not None:
                 wrong_BP[row] = [strengths.get(name, 0.0) for name in STRENGTHS]
-        return -(wrong_BP + photographic.tones(states_B)[:, _STRENGTH_PLACES])
+        return -(wrong_BP + edit_state.tones(states_B)[:, _STRENGTH_PLACES])
 
 
 class AllActionsModule(QModule):
@@ -142,7 +142,7 @@ class AllActions(Algorithm):
     def __init__(self, config: Config, episodes: Mapping[str, Any]):
         super().__init__(config, episodes)
         task, learner, dataset = episodes["task"], config.learner, episodes["dataset"]
-        photos = EpisodePhotos(dataset, EditSpace(task.actions), task.observation_size, episodes["variants"])
+        photos = EpisodePhotos(dataset, edit_space(task.actions), task.observation_size, episodes["variants"])
         network = make_network(learner.network, task.actions, task.observation_size, **learner.network_options)
         make = self.notes(config, task)
         self.note = AllActionNotes(photos, network, make.keywords["reward"])

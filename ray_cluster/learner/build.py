@@ -15,7 +15,7 @@ from ray_cluster.learner.q_learner import QLearner
 from ray_cluster.rollout.rollout_worker import RolloutWorker
 from rl_aesthetics.config.config import Config
 from rl_aesthetics.datasets.dataset import RLDataset
-from rl_aesthetics.edits.space import EditSpace
+from rl_aesthetics.edits.space import edit_space
 from rl_aesthetics.episodes.crops import Crops
 from rl_aesthetics.episodes.photos import PLAIN, EpisodePhotos, Variants
 from rl_aesthetics.episodes.saved_scores import SavedScores
@@ -136,7 +136,7 @@ def _crops(config: Config, dataset: RLDataset, task: Task) -> Crops | None:
     learner = config.learner
     if not learner.crops:
         return None
-    if not (EditSpace(task.actions).reversible and dataset.is_reversible):
+    if not (edit_space(task.actions).is_group and dataset.is_reversible):
         raise UserError("learner.crops is for reversible edits; others begin each episode on a new crop anyway")
     return Crops(len(dataset), learner.crops, seed=learner.seed)
 
@@ -144,7 +144,8 @@ def _crops(config: Config, dataset: RLDataset, task: Task) -> Crops | None:
 def _variants(config: Config, dataset: RLDataset, task: Task) -> Variants:
     learner = config.learner
     variants = Variants(learner.undegraded_share, learner.collage_share)
-    if variants != PLAIN and not (learner.fresh_degradations and EpisodePhotos(dataset, EditSpace(task.actions)).given):
+    acts_on_given = EpisodePhotos(dataset, edit_space(task.actions)).acts_on_given
+    if variants != PLAIN and not (learner.fresh_degradations and acts_on_given):
         raise UserError(
             "learner.undegraded_share and learner.collage_share are for photographic edits with "
             "learner.fresh_degradations=true: without them no photo is made for an episode"

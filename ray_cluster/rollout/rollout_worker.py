@@ -11,10 +11,10 @@ from ray.rllib.core.columns import Columns
 from ray.rllib.env.single_agent_env_runner import SingleAgentEnvRunner
 
 from ray_cluster.replay.transition import EPISODE, TRANSITION, Fragment, MakeNotes, StateNotes
-from rl_aesthetics.edits.space import EditSpace
+from rl_aesthetics.edits.space import edit_space
 from rl_aesthetics.episodes.photos import PLAIN, EpisodePhotos
 from rl_aesthetics.episodes.saved_scores import SavedScores
-from rl_aesthetics.episodes.start_states import EpisodeSampler, VariantSampler
+from rl_aesthetics.episodes.start_states import episode_order
 from rl_aesthetics.episodes.vector_env import ImageEditVectorEnv
 from rl_aesthetics.scores.score_cache import ScoreCache
 
@@ -44,21 +44,12 @@ class RolloutWorker(SingleAgentEnvRunner):
         task, shard = settings["task"], (max(0, (self.worker_index or 0) - 1) % workers, workers)
         photos = EpisodePhotos(
             dataset,
-            EditSpace(task.actions),
+            edit_space(task.actions),
             task.observation_size,
             settings.get("variants", PLAIN),
             settings.get("crops"),
         )
-        if photos.given:
-            sampler = VariantSampler(photos, settings["fresh_degradations"], shard)
-        else:
-            sampler = EpisodeSampler(
-                dataset.start_states(),
-                settings["fresh_degradations"],
-                shard,
-                review=settings.get("review", 0.0),
-                variants=photos.crops.variants if photos.crops else 0,
-            )
+        sampler = episode_order(photos, settings["fresh_degradations"], shard, settings.get("review", 0.0))
         saved: SavedScores | None = settings["saved_scores"]
         cache = (
             ScoreCache(settings["scorer"].fingerprint, settings["score_cache_size"])
@@ -76,7 +67,7 @@ class RolloutWorker(SingleAgentEnvRunner):
         )
         self.num_envs = self.env.num_envs
         self._needs_initial_reset = True
-        if photos.crops is not None or (photos.given and settings["fresh_degradations"]):
+        if photos.crops is not None or (photos.acts_on_given and settings["fresh_degradations"]):
             photos.load()  # while the learner starts, too; the first episodes would wait for it
 
     def sample(

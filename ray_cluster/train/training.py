@@ -39,7 +39,7 @@ from rl_aesthetics.agents.agent import AGENT_FILE, AgentDescription, DQNAgent
 from rl_aesthetics.config.config import Config, to_yaml
 from rl_aesthetics.datasets.dataset import RLDataset
 from rl_aesthetics.edits import algebra
-from rl_aesthetics.edits.space import EditSpace
+from rl_aesthetics.edits.space import edit_space
 from rl_aesthetics.episodes.photos import EpisodePhotos
 from rl_aesthetics.episodes.saved_scores import SavedScores
 from rl_aesthetics.episodes.task import Task
@@ -113,10 +113,10 @@ class Training:
             _check_same_network(self.initial_agent, config, self.task)
         for dataset in (self.dataset, self.validation_set):
             try:
-                EpisodePhotos(dataset, EditSpace(self.task.actions)).start_states()
+                EpisodePhotos(dataset, edit_space(self.task.actions)).start_states()
             except ValueError as error:
                 raise UserError(f"{config.dataset} cannot be trained on: {error}") from None
-        if config.learner.replay == "reference" and not EditSpace(self.task.actions).reversible:
+        if config.learner.replay == "reference" and not edit_space(self.task.actions).is_group:
             raise UserError("learner.replay=reference needs reversible transforms alone; use learner.replay=frames")
         episode_settings(config, self.dataset, self.task)  # what does not fit these edits, too
         storage = config.checkpoints.storage or config.output / STATE
@@ -138,13 +138,13 @@ class Training:
     @property
     def approximates(self) -> bool:
         """Whether edits act on the degraded photo as it is given, so that they come near the original at best."""
-        return EpisodePhotos(self.dataset, EditSpace(self.task.actions)).given
+        return EpisodePhotos(self.dataset, edit_space(self.task.actions)).acts_on_given
 
     @property
     def deepest(self) -> int:
         """The greatest number of edits that a training photo is away from its original; 1 where nobody counts."""
-        photos = EpisodePhotos(self.dataset, EditSpace(self.task.actions))
-        return 1 if photos.given else int(algebra.DEPTH[photos.start_states()].max())
+        photos = EpisodePhotos(self.dataset, edit_space(self.task.actions))
+        return 1 if photos.acts_on_given else int(algebra.DEPTH[photos.start_states()].max())
 
     def _find_checkpoint(self, resume: str) -> None:
         found = self.store.newest() if resume == "auto" else open_checkpoint(resume)
@@ -189,7 +189,7 @@ class Training:
         scorer = self.scorer or reference_scorer(config.juror) or self.start_jurors(self.topology.jurors)
         # In lockstep one seed gives one result, bit for bit: whatever ran before must have no say.
         keeps = config.juror.save_scores and not config.learner.lockstep
-        if keeps and EditSpace(self.task.actions).reversible:
+        if keeps and edit_space(self.task.actions).is_group:
             self.saved_scores = SavedScores(self.dataset, scorer.fingerprint, config.juror.score_cache_size)
             self.saved_scores.check()
         description = AgentDescription(

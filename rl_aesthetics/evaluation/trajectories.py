@@ -31,11 +31,11 @@ NONE = "none"
 
 @dataclass(frozen=True)
 class Verdict:
-    """What others than the agent's own juror make of a result (`judges`).
+    """What others than the agent's own juror make of a result (`reward_hacking`).
 
     Attributes:
         quality: PSNR in dB, SSIM and FLIP to the original by their names in lower case, each before and after.
-        judges: scores of jurors that training never used by name, each before and after.
+        judges: scores of held-out judges by name, each before and after.
         fooled: own score up, others down.
     """
 

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from rl_aesthetics.edits import photographic
+from rl_aesthetics.edits import edit_state
 from rl_aesthetics.edits.registry import STOP, TRANSFORMS
 from rl_aesthetics.errors import UserError
 from rl_aesthetics.networks.change_price import ChangePrice
@@ -16,7 +16,7 @@ from rl_aesthetics.networks.heads import ActionHead
 from rl_aesthetics.networks.q_network import HeadPerAction
 from rl_aesthetics.networks.tone_trunk import ToneTrunk
 
-STRENGTHS = photographic.FINELY
+STRENGTHS = edit_state.FINELY
 """The tonal parameters whose strengths `Tone` can estimate."""
 
 
@@ -105,4 +105,4 @@ class Tone(HeadPerAction):
 
 def _steps(name: str) -> float:
     """How many steps of a tonal parameter an action takes; 1 of anything else."""
-    return 1.0 if name == STOP else photographic.edit_size(TRANSFORMS[name].change)
+    return 1.0 if name == STOP else edit_state.edit_size(TRANSFORMS[name].change)

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from rl_aesthetics.edits import photographic, tone
+from rl_aesthetics.edits import edit_state, tone
 from rl_aesthetics.errors import UserError
 from rl_aesthetics.networks.tone_statistics import QUANTILE_FEATURES, bin_counts, tone_quantiles
 from rl_aesthetics.networks.trunks import Normalise
@@ -66,11 +66,11 @@ class ToneTrunk(nn.Module):
             channels = width
         self.layers = nn.ModuleList(layers)
         shares = _JOINT**3 + 3 * _OWN + (QUANTILE_FEATURES if quantiles else 0)
-        described = shares + (photographic.EDITS_SIZE if edits else 0)
+        described = shares + (edit_state.EDITS_SIZE if edits else 0)
         self.leave_out = nn.Dropout(dropout)
         self.histograms = _layers(described, [64] if histograms is True else histograms or [], dropout)
         self.shares = shares
-        units = [field.unit if field.name in tone.TONE else 0.5 for field in photographic.FIELDS]
+        units = [field.unit if field.name in tone.TONE else 0.5 for field in edit_state.FIELDS]
         self.register_buffer("edit_units", 2 * torch.tensor(units), persistent=False)
         self.to(memory_format=torch.channels_last)
 
@@ -92,7 +92,7 @@ class ToneTrunk(nn.Module):
         if self.quantiles:
             parts.append(tone_quantiles(images_BCHW))
         if self.edits:
-            edits_BF = observations_BCHW[:, 3, : photographic.EDITS_SIZE, 0].float() - 128
+            edits_BF = observations_BCHW[:, 3, : edit_state.EDITS_SIZE, 0].float() - 128
             parts.append(edits_BF * self.edit_units)
         return torch.cat(parts, 1)
 

@@ -16,7 +16,7 @@ import numpy as np
 from PIL import Image, ImageCms, ImageOps
 
 from rl_aesthetics.photos.formats import FORMATS, PhotoError, reasons
-from rl_aesthetics.photos.metadata import check_size, read_header
+from rl_aesthetics.photos.metadata import check_size, read_exif, read_header
 from rl_aesthetics.photos.resize import crop_even, fit_within, fitted_sides
 
 MIN_SIDE = 64
@@ -57,9 +57,9 @@ def read_photo_file(path: str | Path) -> PhotoFile:
         PhotoError: as `read_photo`.
     """
     path = Path(path)
-    header = read_header(path)
-    pixels_HWC = _read_deep(path, header.orientation) if header.deep else read_photo(path)
-    return PhotoFile(pixels_HWC, header.kind, header.exif, header.icc_profile)
+    header, exif = read_header(path), read_exif(path)
+    pixels_HWC = _read_deep(path, exif.orientation) if header.deep else read_photo(path)
+    return PhotoFile(pixels_HWC, header.kind, exif.block, header.icc_profile)
 
 
 def read_photo(path: str | Path, at_least: int | None = None) -> np.ndarray:

@@ -6,7 +6,7 @@ from rl_aesthetics.agents.agent import DQNAgent
 from rl_aesthetics.config.config import Config
 from rl_aesthetics.config.training import Reward, Training
 from rl_aesthetics.edits.registry import action_names
-from rl_aesthetics.edits.space import EditSpace, check_shows_edits
+from rl_aesthetics.edits.space import check_shows_edits, edit_space
 from rl_aesthetics.episodes.task import Task
 from rl_aesthetics.errors import UserError
 
@@ -20,7 +20,7 @@ def task_of(config: Config) -> Task:
     settings = config.rl_training
     actions = action_names(settings.action_space.transforms, settings.action_space.add_stop_action)
     if settings.state.shape[0] == 4:
-        check_shows_edits(EditSpace(actions))
+        check_shows_edits(edit_space(actions))
     return Task(
         actions=actions,
         max_steps=settings.training.max_steps_per_episode,

@@ -10,7 +10,7 @@ import numpy as np
 
 from rl_aesthetics.enhance.enhance import reduction_of
 from rl_aesthetics.photos.formats import PhotoError, PhotoTooLarge, looks_like_photo
-from rl_aesthetics.photos.metadata import PhotoHeader, read_header
+from rl_aesthetics.photos.metadata import PhotoHeader, read_exif, read_header
 from rl_aesthetics.photos.read import read_photo_file
 from rl_aesthetics.photos.resize import crop_even, eight_bits, fitted_sides, resize_to
 
@@ -68,6 +68,10 @@ class Upload:
     def header(self) -> PhotoHeader:
         """What the file says besides its pixels."""
         return read_header(self.path)
+
+    def exif(self) -> bytes:
+        """Its EXIF block, with the orientation set to upright; empty if there is none."""
+        return read_exif(self.path).block
 
     def pixels(self) -> np.ndarray:
         """Every pixel, uint8 or uint16 BGR `(H, W, 3)`, upright.

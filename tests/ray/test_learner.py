@@ -18,7 +18,7 @@ from ray_cluster.replay.transition import DISCOUNTS
 from ray_cluster.rollout.validation_worker import ValidationWorker
 from rl_aesthetics.agents.agent import AgentDescription, DQNAgent
 from rl_aesthetics.edits.registry import STOP
-from rl_aesthetics.edits.space import EditSpace
+from rl_aesthetics.edits.space import edit_space
 from rl_aesthetics.edits.view import View
 from rl_aesthetics.episodes.photos import EpisodePhotos
 from rl_aesthetics.evaluation.evaluation import Evaluation
@@ -72,7 +72,7 @@ def tensors_of(algorithm):
 
 def check_episodes(transitions, dataset, task):
     """Every episode is there from its degraded photo to its end, in order, with the scores and rewards it must have."""
-    space = EditSpace(task.actions)
+    space = edit_space(task.actions)
     view = View(space, dataset.thumbnails(64), dataset.original)
 
     def score(photos_B, states_B):
@@ -154,7 +154,7 @@ def test_crops_are_photos_of_their_own_with_scores_of_their_own(photos):
             algorithm.training_step(0.2)
         transitions = held(algorithm)
         crops = algorithm.config.env_config["crops"]
-        space = EditSpace(task_of(algorithm.settings).actions)
+        space = edit_space(task_of(algorithm.settings).actions)
         view = EpisodePhotos(photos, space, crops=crops).view(64)
         assert set(transitions["photo"] // len(photos)) == {0, 1, 2, 3}
         seen = view(transitions["photo"], transitions["next_state"])

@@ -110,7 +110,7 @@ def write_photographic(root):
     dataset = RLDataset(root / "photos", "test")
     brightness = FunctionScorer(lambda image: image.mean() / 255, 16, "brightness")
     output = root / "evaluation_photographic"
-    evaluate(agent, dataset, ReferenceScorer(), output, oracle=False, jurors={"brightness": brightness})
+    evaluate(agent, dataset, ReferenceScorer(), output, oracle=False, held_out={"brightness": brightness})
 
 
 def write_dataset(root, juror):

@@ -11,11 +11,12 @@ from urllib.parse import urlencode
 from fastapi import APIRouter, HTTPException, Request, Response
 
 from rl_aesthetics.datasets.dataset import RLDataset
+from rl_aesthetics.edits import recipe
 from rl_aesthetics.errors import UserError
 from rl_aesthetics.evaluation.trajectories import Trajectory, read_trajectories, select
 from rl_aesthetics.photos.resize import fit_within
 from rl_aesthetics.photos.write import encode_webp
-from rl_aesthetics.reports.report_page import evaluation_context, steps_of
+from rl_aesthetics.reports.report_page import evaluation_context
 from rl_aesthetics.studio.library import EPISODES, SUMMARY, Library
 from rl_aesthetics.studio.site import TheSite
 
@@ -153,7 +154,7 @@ def picture(site: TheSite, run: str, version: int, image_id: int, step: str) -> 
     if step == "original":
         photo = dataset.original(place)
     elif step.isdigit() and int(step) <= len(trajectory.edits):
-        photo = steps_of(dataset, place, trajectory)[int(step)]
+        photo = recipe.render(dataset.degraded(place), trajectory.edits[: int(step)])
     else:
         raise HTTPException(404, "The episode has no such step.")
     headers = {"cache-control": "private, max-age=86400, immutable"}
