@@ -33,7 +33,7 @@ from ray_cluster.learner.q_module import LOSS, TD_ERROR, TD_TARGET, QModule
 from ray_cluster.replay.replay import ReplayBuffer
 from rl_aesthetics.config.config import Config
 from rl_aesthetics.config.learner import Learner
-from rl_aesthetics.edits import tone
+from rl_aesthetics.edits import edit_state, tone
 from rl_aesthetics.edits.space import edit_space
 from rl_aesthetics.episodes.all_action_rewards import ActionRewards
 from rl_aesthetics.episodes.photos import EpisodePhotos
