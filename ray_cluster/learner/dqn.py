@@ -23,9 +23,9 @@ from ray_cluster.replay.prioritized import PrioritizedReplayBuffer
 from ray_cluster.replay.renderer import ReplayRenderer
 from ray_cluster.replay.replay import ReplayBuffer, Sample
 from ray_cluster.replay.transition import DISCOUNTS, NEXT_ACTIONS, NEXT_SCORES, SCORES, STOP_VALUES, WEIGHTS
-from rl_aesthetics.config.config import Config
 from rl_aesthetics.config.learner import Learner
 from rl_aesthetics.networks.q_network import QNetwork
+from rl_aesthetics.plan.run_plan import RunPlan
 
 
 class DQNModule(QModule, TargetNetworkAPI):  # type: ignore[misc]  # Ray's are untyped
@@ -110,8 +110,9 @@ class DQN(Algorithm):
 
     module = DQNModule
 
-    def __init__(self, config: Config, episodes: Mapping[str, Any]):
-        super().__init__(config, episodes)
+    def __init__(self, plan: RunPlan):
+        super().__init__(plan)
+        config = plan.config
         learner, capacity = config.learner, config.rl_training.training.replay_capacity
         shape = tuple(config.rl_training.state.shape)
         frame_shape = shape if self.stores_frames(learner) else None
@@ -124,10 +125,8 @@ class DQN(Algorithm):
         self.renderer: ReplayRenderer | None = None
         if learner.replay == "reference":
             # Crops of twice the observation's side are still sharp when they are reduced to it.
-            photos = episodes["dataset"].thumbnails(shape[-1] * (2 if learner.augment else 1))
-            self.renderer = ReplayRenderer(
-                photos, shape[-1], learner.augment, learner.smallest_crop, episodes.get("crops")
-            )
+            photos = plan.dataset.thumbnails(shape[-1] * (2 if learner.augment else 1))
+            self.renderer = ReplayRenderer(photos, shape[-1], learner.augment, learner.smallest_crop, plan.crops)
 
     @classmethod
     def module_options(cls, learner: Learner) -> dict[str, Any]:

@@ -15,7 +15,7 @@ MARGIN = 0.05
 """Left on both sides of a derived support, as a share of its width."""
 
 
-def fit_head(config: Config, task: Task, scores: tuple[float, float] | None) -> Config:
+def resolve_head(config: Config, task: Task, scores: tuple[float, float] | None) -> Config:
     """Settle `learner.network_options`: what they say afterwards makes the network anywhere, without further files.
 
     Applied twice it changes nothing more.

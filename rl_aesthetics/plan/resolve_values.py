@@ -2,33 +2,35 @@
 
 from __future__ import annotations
 
-from juror_service.jurors.registry import available_jurors
 from rl_aesthetics.config.config import Config
 from rl_aesthetics.episodes.task import Task
 from rl_aesthetics.errors import UserError
 from rl_aesthetics.networks.trunks import NARROW, WIDTHS
-from rl_aesthetics.plan.resolve_head import fit_head
+from rl_aesthetics.plan.resolve_head import resolve_head
 
 MARGIN = 0.05
 """Left on both sides of a derived range, as a share of its width: a sigmoid reaches its ends at infinity only."""
 
 
-def fit_values(config: Config, task: Task) -> Config:
+def resolve_values(config: Config, task: Task, score_range: tuple[float, float] | None) -> Config:
     """Settle `learner.network_options`; applied twice it changes nothing more. Of the edit-scoring network here, of one
-    with a head per action in `fit_head`.
+    with a head per action in `resolve_head`.
 
     `value_range: auto` becomes the reward's bounds with a margin, and where rewards do not telescope
     (`Reward.telescopes`) the network learns Q itself in place of Q + score. Its convolutions are narrow where nothing
     else is asked for; a warm start asks for the pocket juror's.
+
+    Args:
+        score_range: the least and the greatest score of the juror, where it says so; the configuration's comes first.
 
     Raises:
         UserError: the reward can leave the given range, the range cannot be derived, or the options contradict the
             reward or the warm start.
     """
     learner, reward = config.learner, task.reward
-    scores = config.juror.score_range or _score_range(config.juror.name)
+    scores = config.juror.score_range or score_range
     if learner.network != "edit_scoring":
-        return fit_head(config, task, scores)
+        return resolve_head(config, task, scores)
     options = dict(learner.network_options)
     widths = options.setdefault("widths", list(WIDTHS if learner.warm_start else NARROW))
     if learner.warm_start and tuple(widths) != WIDTHS:
@@ -64,10 +66,5 @@ def fit_values(config: Config, task: Task) -> Config:
                 f"values under this reward lie between {low:g} and {high:g}, which learner.network_options.value_range="
                 f"[{given[0]:g}, {given[1]:g}] does not hold: write value_range: auto"
             )
-    fitted = learner.model_copy(update={"network_options": options})
-    return config.model_copy(update={"learner": fitted})
-
-
-def _score_range(juror: str) -> tuple[float, float] | None:
-    known = available_jurors().get(juror)  # an unknown name is told where the juror is loaded
-    return known.score_range if known else None
+    resolved = learner.model_copy(update={"network_options": options})
+    return config.model_copy(update={"learner": resolved})

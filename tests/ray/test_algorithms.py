@@ -10,11 +10,12 @@ from ray.rllib.core import DEFAULT_MODULE_ID
 from ray_cluster.cluster.topology import one_machine, plan
 from ray_cluster.jurors.actor_scorer import start_jurors
 from ray_cluster.learner.build import build_algorithm
-from ray_cluster.learner.q_module import WEIGHTS
+from ray_cluster.replay.transition import WEIGHTS
 from rl_aesthetics.agents.agent import AgentDescription, DQNAgent
 from rl_aesthetics.config.config import load_config
 from rl_aesthetics.datasets.dataset import RLDataset
 from rl_aesthetics.edits.registry import REVERSIBLE
+from rl_aesthetics.plan.run_plan import RunPlan
 from rl_aesthetics.plan.task import task_of
 from rl_aesthetics.scores.scorer import FunctionScorer
 
@@ -58,7 +59,7 @@ def started(photos, juror):
                 *overrides,
             ],
         )
-        algorithm = build_algorithm(config, photos, juror, task_of(config), plan(config, one_machine(2)))
+        algorithm = build_algorithm(RunPlan.of(config, photos), juror, plan(config, one_machine(2)))
         running.append(algorithm)
         deadline = time.monotonic() + 200
         while algorithm.trained < updates * 16:

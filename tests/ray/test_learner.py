@@ -153,8 +153,8 @@ def test_crops_are_photos_of_their_own_with_scores_of_their_own(photos):
         while algorithm.trained < 256:
             algorithm.training_step(0.2)
         transitions = held(algorithm)
-        crops = algorithm.config.env_config["crops"]
-        space = EditSpace(task_of(algorithm.settings).actions)
+        crops = algorithm.plan.crops
+        space = algorithm.plan.space
         view = EpisodePhotos(photos, space, crops=crops).view(64)
         assert set(transitions["photo"] // len(photos)) == {0, 1, 2, 3}
         seen = view(transitions["photo"], transitions["next_state"])

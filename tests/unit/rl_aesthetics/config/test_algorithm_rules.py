@@ -2,9 +2,10 @@
 
 import pytest
 
+from juror_service.jurors.registry import score_range
 from rl_aesthetics.config.config import load_config, to_yaml
 from rl_aesthetics.errors import UserError
-from rl_aesthetics.plan.resolve_values import fit_values
+from rl_aesthetics.plan.resolve_values import resolve_values
 from rl_aesthetics.plan.task import task_of
 
 
@@ -36,13 +37,13 @@ def test_what_cannot_work_together_is_refused_in_one_line(overrides, message):
     assert "\n" not in str(told.value)
 
 
-def fitted(*overrides):
+def resolved(*overrides):
     config = load_config(None, overrides)
-    return fit_values(config, task_of(config))
+    return resolve_values(config, task_of(config), score_range(config.juror.name))
 
 
 def test_a_heads_options_become_the_networks():
-    config = fitted("learner.dueling=true", "learner.noisy=true", "learner.num_atoms=51")
+    config = resolved("learner.dueling=true", "learner.noisy=true", "learner.num_atoms=51")
     options = config.learner.network_options
     assert (options["dueling"], options["noisy"], options["num_atoms"]) == (True, True, 51)
     low, high = options["value_support"]
@@ -52,29 +53,29 @@ def test_a_heads_options_become_the_networks():
     assert high - low < 3
 
 
-def test_fitting_twice_changes_nothing_more_and_the_effective_configuration_can_be_read_again(tmp_path):
-    config = fitted("learner.dueling=true", "learner.num_atoms=51")
-    assert fit_values(config, task_of(config)) == config
+def test_resolving_twice_changes_nothing_more_and_the_effective_configuration_can_be_read_again(tmp_path):
+    config = resolved("learner.dueling=true", "learner.num_atoms=51")
+    assert resolve_values(config, task_of(config), score_range(config.juror.name)) == config
     (tmp_path / "config.yaml").write_text(to_yaml(config))
     assert load_config(tmp_path / "config.yaml") == config
 
 
 def test_without_options_the_network_has_none():
-    assert fitted().learner.network_options == {}
+    assert resolved().learner.network_options == {}
 
 
 def test_a_support_that_does_not_hold_the_returns_is_refused():
     with pytest.raises(UserError, match=r"which learner.value_support=\[-0.5, 0.5\] does not hold: leave it out"):
-        fitted("learner.num_atoms=11", "learner.value_support=[-0.5, 0.5]")
+        resolved("learner.num_atoms=11", "learner.value_support=[-0.5, 0.5]")
 
 
 def test_without_known_scores_the_support_has_to_be_given():
     unknown = ("learner.num_atoms=11", "juror.name=someone_elses")
     with pytest.raises(UserError, match="needs to know between what returns lie"):
-        fitted(*unknown)
-    assert fitted(*unknown, "learner.value_support=[-9, 9]").learner.network_options["value_support"] == [-9, 9]
+        resolved(*unknown)
+    assert resolved(*unknown, "learner.value_support=[-9, 9]").learner.network_options["value_support"] == [-9, 9]
 
 
 def test_pretrained_weights_are_for_backbones():
     with pytest.raises(UserError, match=r"learner\.pretrained is for backbones such as resnet18; 'simple_cnn'"):
-        fitted("learner.pretrained=/nowhere")
+        resolved("learner.pretrained=/nowhere")

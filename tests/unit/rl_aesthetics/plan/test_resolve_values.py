@@ -2,10 +2,11 @@
 
 import pytest
 
+from juror_service.jurors.registry import score_range
 from rl_aesthetics.config.config import load_config
 from rl_aesthetics.errors import UserError
 from rl_aesthetics.networks.trunks import NARROW, WIDTHS
-from rl_aesthetics.plan.resolve_values import fit_values
+from rl_aesthetics.plan.resolve_values import resolve_values
 from rl_aesthetics.plan.task import task_of
 
 EDIT_SCORING = "learner.network=edit_scoring"
@@ -14,7 +15,7 @@ AUTO = "learner.network_options={value_range: auto}"
 
 def options(*overrides):
     config = load_config(None, [EDIT_SCORING, *overrides])
-    return fit_values(config, task_of(config)).learner.network_options
+    return resolve_values(config, task_of(config), score_range(config.juror.name)).learner.network_options
 
 
 def test_the_range_is_derived_from_the_reward_with_a_margin():
@@ -63,10 +64,10 @@ def test_convolutions_are_narrow_unless_they_begin_as_the_jurors():
         options("learner.warm_start=true", "learner.network_options={widths: [8, 8]}")
 
 
-def test_fitting_twice_is_fitting_once_and_other_networks_are_left_alone():
+def test_resolving_twice_is_resolving_once_and_other_networks_are_left_alone():
     config = load_config(None, [EDIT_SCORING, AUTO])
     task = task_of(config)
-    once = fit_values(config, task)
-    assert fit_values(once, task) == once
+    once = resolve_values(config, task, score_range(config.juror.name))
+    assert resolve_values(once, task, score_range(once.juror.name)) == once
     other = load_config(None, ["reward.name=clipped"])
-    assert fit_values(other, task_of(other)) == other
+    assert resolve_values(other, task_of(other), score_range(other.juror.name)) == other
