@@ -68,6 +68,7 @@ class Algorithm(ABC):
 
     def learned(self, rows: np.ndarray, results: Sequence[Mapping[str, Tensor]]) -> None:
         """Take in what the learners answered, each about a part of the rows, one after the other."""
+        return  # most have no use for it
 
     def set_replay(self, state: dict[str, Any]) -> None:
         """Go on with a captured replay buffer (`ReplayBuffer.get_state`)."""

@@ -103,7 +103,7 @@ class QLearner(DQNTorchLearner):
         """One gradient step for each minibatch, in order.
 
         Args:
-            training_data: whose `batch` has the columns that the algorithm's module describes, as tensors on the CPU, of a multiple
+            training_data: whose `batch` has the columns that the module describes, as tensors on the CPU, of a multiple
                 of `minibatch_size` transitions.
             timesteps: `learning_rate`, for all of them.
 

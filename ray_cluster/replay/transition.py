@@ -31,9 +31,9 @@ TRANSITION = np.dtype(
 
 NEXT_ACTIONS, SCORES, NEXT_SCORES = "next_actions", "scores", "next_scores"
 DISCOUNTS, WEIGHTS, STOP_VALUES = "discounts", "weights", "stop_values"
-"""Columns of a learner's batch besides RLlib's own (`ray.rllib.core.columns.Columns`), tensors `(B,)`: what `TRANSITION`
-calls `next_action`, `score` and `next_score`; what the value that follows is multiplied with; importance weights; and
-what stopping right after the first step is worth."""
+"""Columns of a learner's batch besides RLlib's own (`ray.rllib.core.columns.Columns`), tensors `(B,)`: what
+`TRANSITION` calls `next_action`, `score` and `next_score`; what the value that follows is multiplied with; importance
+weights; and what stopping right after the first step is worth."""
 
 EPISODE = np.dtype(
     [

@@ -28,7 +28,7 @@ class RolloutWorker(SingleAgentEnvRunner):
     columns in place of episode objects, so that nothing but the network, the transforms and the juror costs time.
 
     `env_config` has `plan` (the `RunPlan`), `scorer`, `saved_scores` (a `SavedScores` or None), `store_frames`, `notes`
-    (makes `StateNotes` of each state, or None) and `threads`.
+    (makes the `StateNotes` of each state, or None) and `threads`.
     """
 
     def __repr__(self) -> str:

@@ -27,6 +27,7 @@ from ray_cluster.cluster.session import cluster_nodes, ray_session
 from ray_cluster.cluster.topology import plan
 from ray_cluster.jurors.actor_scorer import ActorScorer, start_jurors
 from ray_cluster.jurors.local_scorer import reference_scorer
+from ray_cluster.learner.algorithms import algorithm_named
 from ray_cluster.learner.build import build_algorithm
 from ray_cluster.rollout.validation_worker import ValidationWorker
 from ray_cluster.tracking.provenance import job_metadata
@@ -103,6 +104,7 @@ class Training:
         self.plan.initial_network()  # what it cannot be made of is told now
         self.task, self.config = self.plan.task, self.plan.config
         config = self.config
+        algorithm_named(config.learner.algorithm)
         self.initial_agent = None
         if config.learner.initial_agent:
             self.initial_agent = DQNAgent.load(config.learner.initial_agent)

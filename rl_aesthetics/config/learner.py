@@ -15,8 +15,8 @@ class Learner(Section):
 
     algorithm: str = Field(
         "dqn",
-        description="'dqn', or 'all_actions': learn every action's reward from each state, a contextual bandit with full "
-        "feedback (juror.name=reference and gamma=0 only)",
+        description="'dqn', or 'all_actions': learn every action's reward from each state, a contextual bandit with "
+        "full feedback (juror.name=reference and gamma=0 only)",
     )
     network: str = Field("simple_cnn", description="a Q-network, see rl_aesthetics/networks")
     network_options: dict[str, Any] = Field({}, description="the network's own, such as value_range of 'edit_scoring'")

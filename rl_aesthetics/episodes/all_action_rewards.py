@@ -11,7 +11,7 @@ from rl_aesthetics.photos.quality import pixel_change
 from rl_aesthetics.rewards import Reward
 from rl_aesthetics.scores.reference import ReferenceScorer, lab, similarity
 
-_AT_ONCE = 64
+_AT_ONCE = 8  # states whose results stay in a processor's cache
 
 
 class ActionRewards:
@@ -59,10 +59,11 @@ class ActionRewards:
         else:
             images_N3SS = self.view(every_N, following_N)
         if (framing_of(following_N) == framing_of(np.repeat(states_B, actions))).all():
-            originals_N3SS = np.repeat(self.view.originals(photos_B, states_B), actions, axis=0)
+            originals_N3SS, each = self.view.originals(photos_B, states_B), actions
         else:
-            originals_N3SS = self.view.originals(every_N, following_N)
+            originals_N3SS, each = self.view.originals(every_N, following_N), 1
         images_NSS3, originals_NSS3 = (lab(images.transpose(0, 2, 3, 1)) for images in (images_N3SS, originals_N3SS))
+        originals_NSS3 = np.repeat(originals_NSS3, each, axis=0)
         scores_BA = similarity(images_NSS3, originals_NSS3).reshape(-1, actions)
         rewards_BA = scores_BA - scores_BA[:, [self.space.stop]] - self.reward.step_penalty
         if self.reward.prices_change:

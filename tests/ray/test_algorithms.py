@@ -123,7 +123,7 @@ def test_rainbow_learns_and_its_agent_acts_without_noise(started, tmp_path, monk
     sampled, sample = [], algorithm.replay.sample
     monkeypatch.setattr(algorithm.replay, "sample", lambda *args: sampled.append(sample(*args)) or sampled[-1])
     algorithm.progress = 0.5
-    assert algorithm.priority_beta == pytest.approx(0.7)
+    assert algorithm.learning.priority_beta(algorithm.progress) == pytest.approx(0.7)
     algorithm._learn(3)
     ((weights, errors),) = seen
     assert weights.view(3, 16).amax(1).tolist() == [1, 1, 1]
