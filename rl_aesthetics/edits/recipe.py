@@ -16,6 +16,7 @@ from rl_aesthetics.edits import photographic
 from rl_aesthetics.edits.registry import TRANSFORMS, get_transform
 from rl_aesthetics.edits.space import EditSpace
 from rl_aesthetics.errors import UserError
+from rl_aesthetics.photos.resize import crop_even
 
 FORMAT = 1
 
@@ -79,12 +80,19 @@ def render_steps(pixels_HWC: np.ndarray, edits: Sequence[str]) -> Iterator[np.nd
 
 def _prepared(pixels_HWC: np.ndarray, edits: Sequence[str]) -> tuple[EditSpace, np.ndarray]:
     space = _space(edits)
-    if pixels_HWC.dtype != np.uint8 and not (space.photographic or space.reversible):
+    check_depth(space, pixels_HWC)
+    return space, crop_even(pixels_HWC) if edits and not space.photographic else pixels_HWC
+
+
+def check_depth(space: EditSpace, pixels_HWC: np.ndarray) -> None:
+    """Raise UserError if pixels have 16 bits, and edits know 8 alone."""
+    if pixels_HWC.dtype != np.uint8 and not keeps_depth(space):
         raise UserError("only reversible and photographic edits work on 16 bits a channel: save it with 8 bits")
-    if edits and not space.photographic:
-        height, width = pixels_HWC.shape[:2]
-        pixels_HWC = np.ascontiguousarray(pixels_HWC[: height // 2 * 2, : width // 2 * 2])
-    return space, pixels_HWC
+
+
+def keeps_depth(space: EditSpace) -> bool:
+    """Whether the edits work on 16 bits a channel as well as on 8."""
+    return space.photographic or space.reversible
 
 
 def _space(edits: Sequence[str]) -> EditSpace:

@@ -22,7 +22,7 @@ from rl_aesthetics.edits.space import EditSpace
 from rl_aesthetics.edits.view import View
 from rl_aesthetics.episodes.photos import EpisodePhotos
 from rl_aesthetics.evaluation.evaluation import Evaluation
-from rl_aesthetics.evaluation.policies import agent_policy
+from rl_aesthetics.evaluation.policies import agent_policy, random_policy
 from rl_aesthetics.plan.task import task_of
 from rl_aesthetics.rewards import ScoreDifference
 
@@ -367,7 +367,7 @@ def test_reward_goes_up(photos):
     )
     task = task_of(algorithm.settings)
     evaluation = Evaluation(scenes(5000, 60), make_scorer(), task)
-    random = evaluation.run(evaluation.random_policy())
+    random = evaluation.run(random_policy(evaluation.space))
     assert random.success().improved < 0.3
     agent = DQNAgent(AgentDescription("simple_cnn", task.actions, (3, 64, 64), task.max_steps, "naturalness"))
     deadline = time.monotonic() + 60

@@ -27,6 +27,7 @@ from rl_aesthetics.episodes.task import Task
 from rl_aesthetics.episodes.vector_env import ImageEditVectorEnv
 from rl_aesthetics.errors import ScoringError, UserError
 from rl_aesthetics.evaluation.evaluation import Evaluation
+from rl_aesthetics.evaluation.policies import stop_policy
 from rl_aesthetics.evaluation.reward_hacking import judge, leaves_alone, summarise
 from rl_aesthetics.networks.registry import make_network
 from rl_aesthetics.networks.tone_trunk import colour_histograms, spread
@@ -226,7 +227,7 @@ def test_a_policy_that_pleases_its_own_juror_alone_is_flagged():
 
 def test_good_photos_are_left_alone_by_who_stops_and_not_by_who_does_not():
     evaluation = Evaluation(photos(), ReferenceScorer(), TASK)
-    assert leaves_alone(evaluation, evaluation.stop_policy())["left_alone"] == 1
+    assert leaves_alone(evaluation, stop_policy(evaluation.space))["left_alone"] == 1
     brighter = action("exposure_up_3")
     assert leaves_alone(evaluation, lambda observations, rows, states: np.full(len(rows), brighter))["as_good_as"] == 0
 
