@@ -30,6 +30,7 @@ from ray_cluster.replay.transition import EPISODE, Fragment
 from rl_aesthetics.config.config import Config
 from rl_aesthetics.errors import ScoringError
 from rl_aesthetics.networks.q_network import QNetwork
+from rl_aesthetics.networks.settings import EditScoringSettings
 from rl_aesthetics.scores.score_cache import SCORED
 
 PATIENCE_S = 180.0
@@ -67,7 +68,7 @@ class ActorLearnerDQN(DQN):
         extra = config.learner_config_dict
         self.settings: Config = extra["settings"]
         training, learner = self.settings.rl_training.training, self.settings.learner
-        shape = tuple(self.settings.rl_training.state.shape)
+        shape = self.settings.observation_shape
         by_reference = learner.replay == "reference"
         frame_shape = None if by_reference else shape
         self.replay = (
@@ -106,7 +107,7 @@ class ActorLearnerDQN(DQN):
 
     @property
     def _exploration(self) -> tuple[float, float | None]:
-        if self.settings.learner.noisy:
+        if self.settings.learner.network.explores:
             return 0.0, None  # the noise explores
         training = self.settings.rl_training.training
         ends = training.epsilon_start, training.epsilon_end
@@ -223,7 +224,8 @@ class ActorLearnerDQN(DQN):
     def _stop_values(self, sample: Sample) -> np.ndarray:
         """What stopping right after the first step is worth, in what the network learns: Q or Q + score."""
         rewards_B = sample.transitions["stop_reward"].copy()
-        if self.settings.learner.network_options.get("values_include_score", True):
+        network = self.settings.learner.network
+        if isinstance(network, EditScoringSettings) and network.includes_score:
             rewards_B += sample.first_next_scores
         return rewards_B
 

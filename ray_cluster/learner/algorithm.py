@@ -23,6 +23,7 @@ from rl_aesthetics.episodes.saved_scores import SavedScores
 from rl_aesthetics.episodes.task import Task
 from rl_aesthetics.errors import UserError
 from rl_aesthetics.networks.afterstate import EditScoring
+from rl_aesthetics.networks.settings import EditScoringSettings
 from rl_aesthetics.plan.resolve_head import initial_network
 from rl_aesthetics.plan.resolve_values import fit_values
 from rl_aesthetics.scores.scorer import Scorer
@@ -100,8 +101,7 @@ def build_algorithm(
             rl_module_spec=RLModuleSpec(
                 module_class=FullInformationModule if learner.full_information else QModule,
                 model_config={
-                    "network": learner.network,
-                    "network_options": learner.network_options,
+                    "network": learner.network.portable(),
                     "actions": task.actions,
                     "double_q": learner.double_q,
                     "remember_next_action": learner.remember_next_action,
@@ -113,10 +113,10 @@ def build_algorithm(
         )
     )
     algorithm: ActorLearnerDQN = algorithm_config.build_algo()
-    if learner.pretrained is not None:
+    if learner.network.needs_files:
         tensors = initial_network(config, task).state_dict()
         algorithm.start_from(lambda network: network.load_state_dict(tensors))
-    if learner.warm_start:
+    if isinstance(learner.network, EditScoringSettings) and learner.network.warm_start:
         algorithm.start_from(_as_the_pocket_juror)
     return algorithm
 

@@ -27,7 +27,7 @@ from ray_cluster.learner.q_module import LOSS, TD_ERROR, TD_TARGET, QModule
 from ray_cluster.replay.transition import Fragment
 from rl_aesthetics.edits import photographic, tone
 from rl_aesthetics.episodes.all_action_rewards import ActionRewards
-from rl_aesthetics.networks.registry import make_network
+from rl_aesthetics.networks.settings import ToneSettings
 from rl_aesthetics.networks.tone import STRENGTHS
 from rl_aesthetics.networks.tone_trunk import ToneTrunk
 
@@ -74,7 +74,8 @@ class FullInformationDQN(ActorLearnerDQN):
         super().setup(config)
         settings = config.env_config
         task = settings["task"]
-        if self.settings.learner.network_options.get("change_limit", 1.0) < 1:  # the network computes that price itself
+        network = self.settings.learner.network
+        if isinstance(network, ToneSettings) and network.change_limit < 1:  # the network computes that price itself
             task = replace(task, reward=replace(task.reward, change_limit=1.0))
         self.rewards_of = ActionRewards(settings["dataset"], task, settings["variants"])
         capacity, actions = self.replay.capacity, len(task.actions)
@@ -85,16 +86,15 @@ class FullInformationDQN(ActorLearnerDQN):
         self.spread = float(np.sqrt(np.square(rewards_NA / (changes_NA + _FAINT)).mean())) or 1.0
         self.trunk = self._describing_trunk()
         if self.trunk is not None:
-            shape = (1, *self.settings.rl_training.state.shape)
+            shape = (1, *self.settings.observation_shape)
             described = self.trunk.describe(torch.zeros(shape, dtype=torch.uint8)).shape[1]
             self.described = np.zeros((capacity, described), np.float16)
         self.known = np.zeros(capacity, bool)  # rows that a checkpoint brought back are not, at first
 
     def _describing_trunk(self) -> ToneTrunk | None:
         """The trunk of the network if all that it sees can be computed beforehand."""
-        learner = self.settings.learner
-        actions, size = self.config.env_config["task"].actions, self.settings.rl_training.state.shape[-1]
-        trunk = getattr(make_network(learner.network, actions, size, **learner.network_options), "trunk", None)
+        task, network = self.config.env_config["task"], self.settings.learner.network
+        trunk = getattr(network.portable().build(task.actions, task.observation_size), "trunk", None)
         return trunk.eval() if getattr(trunk, "describes", False) else None
 
     def _take(self, fragments: list[Fragment]) -> None:

@@ -22,7 +22,7 @@ DISCOUNTS, WEIGHTS, STOP_VALUES = "discounts", "weights", "stop_values"
 class QModule(TorchRLModule, InferenceOnlyAPI, TargetNetworkAPI):
     """One of `rl_aesthetics.networks.registry` with a target network.
 
-    `model_config` has `network` (its name), `network_options`, `actions`, `double_q` and `remember_next_action`:
+    `model_config` has `network` (its settings), `actions`, `double_q` and `remember_next_action`:
     whether the next action is the one that the behaviour policy preferred when it got there, which for the edit-scoring
     network saves looking at every action's result again.
 
@@ -38,9 +38,7 @@ class QModule(TorchRLModule, InferenceOnlyAPI, TargetNetworkAPI):
 
     def setup(self) -> None:
         model = self.model_config
-        self.network = make_network(
-            model["network"], model["actions"], self.observation_space.shape[-1], **model["network_options"]
-        )
+        self.network = make_network(model["network"], model["actions"], self.observation_space.shape[-1])
         self.network.train(not self.inference_only)
         self.network.mirror = False  # twice the time for each step would be worth less than twice the steps
         set_noise(self.network, True)
