@@ -27,7 +27,7 @@ from ray_cluster.cluster.session import cluster_nodes, ray_session
 from ray_cluster.cluster.topology import plan
 from ray_cluster.jurors.actor_scorer import ActorScorer, start_jurors
 from ray_cluster.jurors.local_scorer import reference_scorer
-from ray_cluster.learner.algorithm import build_algorithm, episode_settings
+from ray_cluster.learner.build import build_algorithm, episode_settings
 from ray_cluster.rollout.validation_worker import ValidationWorker
 from ray_cluster.tracking.provenance import job_metadata
 from ray_cluster.tracking.tracker import Tracker, remember_run

@@ -11,14 +11,27 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from pydantic import BaseModel, Field, ValidationError, model_validator
+from pydantic import (
+    BaseModel,
+    Field,
+    SerializerFunctionWrapHandler,
+    ValidationError,
+    model_serializer,
+    model_validator,
+)
 
 from rl_aesthetics.config.cluster import Checkpoints, Juror, MLflow, RayCluster
 from rl_aesthetics.config.curriculum import Curriculum
 from rl_aesthetics.config.exploration import Exploration
 from rl_aesthetics.config.learner import Learner
 from rl_aesthetics.config.old_names import override, put, renamed
-from rl_aesthetics.config.rules import check_algorithm, check_observations
+from rl_aesthetics.config.rules import (
+    check_algorithm,
+    check_all_actions,
+    check_observations,
+    check_unused,
+    without_unused,
+)
 from rl_aesthetics.config.section import Section
 from rl_aesthetics.config.training import RLTraining
 from rl_aesthetics.config.yaml_file import read_mapping
@@ -41,6 +54,15 @@ class Config(Section):
     checkpoints: Checkpoints = Checkpoints()
     mlflow: MLflow = MLflow()
 
+    @model_validator(mode="before")
+    @classmethod
+    def _names_of_the_last_format(cls, tree: Any) -> Any:
+        return renamed(tree) if isinstance(tree, dict) else tree
+
+    @model_serializer(mode="wrap")
+    def _without_unused(self, written: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        return without_unused(written(self))
+
     @model_validator(mode="after")
     def _options_that_need_each_other(self) -> Config:
         training, learner = self.rl_training.training, self.learner
@@ -60,12 +82,9 @@ class Config(Section):
             raise ValueError("learner.value_stopping needs rl_training.action_space.add_stop_action")
         if learner.value_stopping and reward.prices_change:  # the change of photos not stopped at is not recorded
             raise ValueError("learner.value_stopping excludes rl_training.reward.fidelity_weight and change_limit")
-        known = self.juror.name == "reference" and learner.replay == "frames"
-        if learner.full_information and (training.gamma or not known):
-            raise ValueError(
-                "learner.full_information needs rl_training.training.gamma=0, juror.name=reference and "
-                "learner.replay=frames: only then is every action's value known at once"
-            )
+        check_unused(self)
+        if learner.algorithm == "all_actions":
+            check_all_actions(self)
         check_observations(learner, self.rl_training.state)
         if training.epsilon_end > training.epsilon_start:
             raise ValueError("rl_training.training.epsilon_end must not exceed epsilon_start")

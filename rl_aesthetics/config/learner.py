@@ -10,11 +10,17 @@ from pydantic import Field
 from rl_aesthetics.config.section import Fraction, Positive, Section
 from rl_aesthetics.networks.per_action import SimpleCNN
 from rl_aesthetics.networks.registry import NetworkChoice
+from rl_aesthetics.networks.settings import ToneSettings
 
 
 class Learner(Section):
     """How the transitions are learned from."""
 
+    algorithm: str = Field(
+        "dqn",
+        description="'dqn', or 'all_actions': learn every action's reward from each state, a contextual bandit with "
+        "full feedback (juror.name=reference and gamma=0 only)",
+    )
     network: NetworkChoice = Field(
         SimpleCNN(), description="a Q-network by its kind, or a mapping with its kind and settings of its own"
     )
@@ -58,9 +64,6 @@ class Learner(Section):
     collage_share: Fraction = Field(
         0.0, description="share of these episodes on two photos put together ('tonal' and its like, fresh degradations)"
     )
-    full_information: bool = Field(
-        False, description="learn every action's reward from each state (juror.name=reference and gamma=0 only)"
-    )
     checkpoint_frequency: Positive = Field(1, description="epochs between two checkpoints")
     keep_checkpoints: Positive = Field(3, description="checkpoints to keep beside the best agent")
     max_minutes: float | None = Field(None, gt=0, description="stop after this much training time")
@@ -71,3 +74,9 @@ class Learner(Section):
         False, description="sample and learn in turns: slower, and one seed gives one result, bit for bit"
     )
     seed: int = Field(0, ge=0, description="decides everything random in training")
+
+    @property
+    def describes_beforehand(self) -> bool:
+        """Whether all that the network sees of a photo can be computed once, as nothing of it is learned."""
+        network = self.network
+        return self.algorithm == "all_actions" and isinstance(network, ToneSettings) and not network.widths

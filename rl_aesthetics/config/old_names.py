@@ -12,6 +12,8 @@ from copy import deepcopy
 from dataclasses import dataclass
 from typing import Any
 
+from rl_aesthetics.config.rules import UNUSED
+
 _log = logging.getLogger(__name__)
 
 Changes = dict[str, Any]
@@ -33,6 +35,19 @@ class OldName:
     why: str = ""
 
 
+UNUSED_THEN = {
+    "learner.double_q": True,
+    "learner.remember_next_action": False,
+    "learner.n_step": 1,
+    "learner.value_stopping": False,
+    "learner.prioritized": False,
+    "learner.augment": False,
+    "learner.crops": 0,
+}
+"""What these settings were where nobody chose them, and `learner.full_information` ignored them; of others any value
+did the same."""
+
+
 def _now(key: str) -> Callable[[Any], Changes]:
     return lambda value: {key: value}
 
@@ -52,6 +67,7 @@ OLD_NAMES: dict[str, OldName] = {
         f"learner.{name}": OldName(default, _now(f"learner.network.{name}"))
         for name, default in _OF_THE_NETWORK.items()
     },
+    "learner.full_information": OldName(False, lambda on: {"learner.algorithm": "all_actions" if on else "dqn"}),
     "learner.network_options": OldName(
         {}, lambda options: {f"learner.network.{name}": value for name, value in options.items()}
     ),
@@ -71,10 +87,21 @@ def renamed(tree: Mapping[str, Any]) -> dict[str, Any]:
         if value != old.default:
             for new_key, now in _said_now(key, value).items():
                 put(found, new_key.split("."), now)
+    if (_section(dict(tree), ["learner"]) or {}).get("full_information"):
+        _leave_out_unused(found)
     network = (_section(found, ["learner"]) or {}).get("network")
     if isinstance(network, dict) and network.get("pretrained") is not None:
         network.pop("architecture", None)  # was written beside the weights that it comes from
     return found
+
+
+def _leave_out_unused(tree: dict[str, Any]) -> None:
+    """Written configurations named every setting, those that nothing was done with, too."""
+    for key in UNUSED["all_actions"]:
+        *path, name = key.split(".")
+        section = _section(tree, path)
+        if section and name in section and section[name] == UNUSED_THEN.get(key, section[name]):
+            del section[name]
 
 
 def override(key: str, value: Any) -> Changes:

@@ -1,15 +1,70 @@
-"""Which options of the learning algorithm cannot work together; `config.py` asks."""
+"""Which options of the learning algorithms there are for which, and which cannot work together; `config.py` asks."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from rl_aesthetics.networks.settings import EditScoringSettings, ToneSettings
 
 if TYPE_CHECKING:
+    from rl_aesthetics.config.config import Config
     from rl_aesthetics.config.exploration import Exploration
     from rl_aesthetics.config.learner import Learner
     from rl_aesthetics.config.training import State, Training
+
+
+UNUSED: dict[str, tuple[str, ...]] = {
+    "all_actions": (
+        *("learner.double_q", "learner.remember_next_action", "learner.n_step", "learner.value_stopping"),
+        *("learner.prioritized", "learner.priority_alpha", "learner.priority_beta"),
+        *("learner.network.num_atoms", "learner.network.value_support", "learner.network.warm_start"),
+        *("learner.augment", "learner.smallest_crop", "learner.crops"),
+        "rl_training.training.target_update_frequency",
+    )
+}
+"""Settings that an algorithm does nothing with, by its name; those that are not named here use them all."""
+
+
+def check_unused(config: Config) -> None:
+    """Raise ValueError where somebody set what the algorithm does nothing with: it would be ignored without a word."""
+    name = config.learner.algorithm
+    for key in UNUSED.get(name, ()):
+        section: Any = config
+        *path, setting = key.split(".")
+        for part in path:
+            section = getattr(section, part)
+        if setting in section.model_fields_set:
+            raise ValueError(f"{key} is not for learner.algorithm={name}, which does nothing with it: leave it out")
+
+
+def without_unused(tree: dict[str, Any]) -> dict[str, Any]:
+    """A written configuration less what its algorithm does nothing with, so that it can be read back."""
+    for key in UNUSED.get(tree.get("learner", {}).get("algorithm", ""), ()):
+        *path, setting = key.split(".")
+        section = tree
+        for part in path:
+            section = section.get(part, {})
+        section.pop(setting, None)
+    return tree
+
+
+def check_all_actions(config: Config) -> None:
+    """Raise ValueError where the reward of every action is not known at once, or is not what would be learned."""
+    training, learner, reward = config.rl_training.training, config.learner, config.rl_training.reward
+    if training.gamma or config.juror.name != "reference" or learner.replay != "frames":
+        raise ValueError(
+            "learner.algorithm=all_actions needs rl_training.training.gamma=0, juror.name=reference and "
+            "learner.replay=frames: only then is every action's value known at once"
+        )
+    if reward.name != "difference" or ("terminal_bonus" in reward.model_fields_set and reward.terminal_bonus):
+        raise ValueError(
+            "learner.algorithm=all_actions learns what an edit adds to the similarity: it needs "
+            "rl_training.reward.name=difference, and rl_training.reward.terminal_bonus=0"
+        )
+    if isinstance(learner.network, EditScoringSettings) and learner.network.includes_score:
+        raise ValueError(
+            "learner.algorithm=all_actions excludes learner.network=edit_scoring, whose values hold scores"
+        )
 
 
 def check_algorithm(learner: Learner, training: Training, exploration: Exploration) -> None:
@@ -45,5 +100,5 @@ def check_observations(learner: Learner, state: State) -> None:
             f"rl_training.state.shape says {channels} channels, and learner.network={network.kind} looks at "
             f"{network.channels}: leave it at 3, the network's own are added"
         )
-    if isinstance(network, ToneSettings) and network.strengths and (network.widths or not learner.full_information):
-        raise ValueError("learner.network.strengths needs learner.full_information, and learner.network.widths=[]")
+    if isinstance(network, ToneSettings) and network.strengths and not learner.describes_beforehand:
+        raise ValueError("learner.network.strengths needs learner.algorithm=all_actions, and learner.network.widths=[]")

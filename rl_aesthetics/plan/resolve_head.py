@@ -24,8 +24,8 @@ def fit_head(config: Config, task: Task, scores: tuple[float, float] | None) -> 
     """
     network, reward = config.learner.network, task.reward
     assert isinstance(network, HeadSettings)
-    computes_price = isinstance(network, ToneSettings) and network.edits and config.learner.full_information
-    if computes_price and reward.change_limit < 1:
+    learns_rewards = config.learner.algorithm == "all_actions"
+    if isinstance(network, ToneSettings) and network.edits and learns_rewards and reward.change_limit < 1:
         prices = {"change_limit": reward.change_limit, "change_price": reward.change_price}
         network = network.model_copy(update=prices)
     if network.num_atoms > 1:

@@ -142,7 +142,7 @@ def test_crops_are_photos_of_their_own_with_scores_of_their_own(photos):
         make_scorer,
         1,
         "learner.network=edit_scoring",
-        "learner.network_options={value_range: auto}",
+        "learner.network.value_range=auto",
         "learner.value_stopping=true",
         "learner.crops=3",
         "learner.replay=reference",

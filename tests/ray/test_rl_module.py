@@ -24,9 +24,8 @@ from ray_cluster.learner.q_module import (
 from ray_cluster.replay.replay import ReplayBuffer
 from ray_cluster.replay.transition import TRANSITION
 from rl_aesthetics.episodes.task import Task
-from rl_aesthetics.networks.afterstate import EditScoring
 from rl_aesthetics.networks.heads import set_noise
-from rl_aesthetics.networks.registry import make_network
+from rl_aesthetics.networks.registry import make_network, network_settings
 
 pytestmark = pytest.mark.ray
 TASK, BATCH = Task(), 12
@@ -42,8 +41,7 @@ def module_of(network="simple_cnn", *, double_q=True, remember=False, inference_
         action_space=action_space,
         inference_only=inference_only,
         model_config={
-            "network": network,
-            "network_options": options,
+            "network": network_settings(network, **options),
             "actions": TASK.actions,
             "double_q": double_q,
             "remember_next_action": remember,
@@ -194,7 +192,7 @@ def test_acting_is_greedy_and_the_acting_module_holds_one_network():
 
 def test_the_edit_scoring_network_values_results_not_actions():
     """Undoing an edit leads to the same image whatever the photo looks like now, so it is worth the same."""
-    network = EditScoring(TASK.actions).eval()
+    network = make_network("edit_scoring", TASK.actions).eval()
     photo = torch.from_numpy(np.random.default_rng(0).integers(0, 256, (1, 3, 64, 64), np.uint8))
     edits = torch.arange(14)
     edited = network.edited(photo.repeat_interleave(14, 0), edits)

@@ -72,7 +72,7 @@ def test_one_seed_gives_one_training_bit_for_bit_and_another_seed_another(datase
     settings = [
         "learner.lockstep=true",
         "learner.network=edit_scoring",
-        "learner.network_options={value_range: auto}",
+        "learner.network.value_range=auto",
         "learner.replay=reference",
         "learner.augment=true",
         "learner.fresh_degradations=true",
