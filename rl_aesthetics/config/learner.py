@@ -41,7 +41,7 @@ class Learner(Section):
         0, ge=0, description="random crops of each photo that count as photos of their own, with scores of their own"
     )
     value_stopping: bool = Field(
-        False, description="after each edit learn, too, what stopping there would have paid ('edit_scoring' only)"
+        False, description="after each edit learn, too, what stopping there would have paid ('afterstate' only)"
     )
     remember_next_action: bool = Field(
         False, description="value the next action that the acting network preferred, in place of searching again"

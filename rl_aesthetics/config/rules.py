@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from rl_aesthetics.networks.settings import EditScoringSettings, ToneSettings
+from rl_aesthetics.networks.settings import AfterstateSettings, ToneSettings
 
 if TYPE_CHECKING:
     from rl_aesthetics.config.config import Config
@@ -61,18 +61,16 @@ def check_all_actions(config: Config) -> None:
             "learner.algorithm=all_actions learns what an edit adds to the similarity: it needs "
             "rl_training.reward.name=difference, and rl_training.reward.terminal_bonus=0"
         )
-    if isinstance(learner.network, EditScoringSettings) and learner.network.includes_score:
-        raise ValueError(
-            "learner.algorithm=all_actions excludes learner.network=edit_scoring, whose values hold scores"
-        )
+    if isinstance(learner.network, AfterstateSettings) and learner.network.includes_score:
+        raise ValueError("learner.algorithm=all_actions excludes learner.network=afterstate, whose values hold scores")
 
 
 def check_algorithm(learner: Learner, training: Training, exploration: Exploration) -> None:
     """Raise ValueError where options of the learner cannot work together."""
     network = learner.network
-    if learner.value_stopping and not isinstance(network, EditScoringSettings):
-        raise ValueError("learner.value_stopping is for learner.network=edit_scoring, which values results of edits")
-    if isinstance(network, EditScoringSettings) and network.warm_start and learner.initial_agent:
+    if learner.value_stopping and not isinstance(network, AfterstateSettings):
+        raise ValueError("learner.value_stopping is for learner.network=afterstate, which values results of edits")
+    if isinstance(network, AfterstateSettings) and network.warm_start and learner.initial_agent:
         raise ValueError("learner.network.warm_start and learner.initial_agent exclude each other")
     if learner.n_step > training.max_steps_per_episode:
         raise ValueError(

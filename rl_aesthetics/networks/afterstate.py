@@ -12,11 +12,11 @@ from rl_aesthetics.edits import algebra, photographic
 from rl_aesthetics.edits.registry import STOP, TRANSFORMS
 from rl_aesthetics.edits.view import edit_observations
 from rl_aesthetics.networks.q_network import QNetwork
-from rl_aesthetics.networks.settings import EditScoringSettings
+from rl_aesthetics.networks.settings import AfterstateSettings
 from rl_aesthetics.networks.trunks import WIDTHS, FoldedTrunk, convolution_trunk
 
 
-class EditScoring(QNetwork):
+class Afterstate(QNetwork):
     """Looks at what each action would produce: Q(s, a) + score(s) = f(edit(s, a)), one function for all actions.
 
     f has two outputs for an image: the value of going on from it, and the value of stopping at it (the action STOP).
@@ -31,7 +31,7 @@ class EditScoring(QNetwork):
 
     values_include_score = True
 
-    def __init__(self, actions: Sequence[str], size: int, settings: EditScoringSettings):
+    def __init__(self, actions: Sequence[str], size: int, settings: AfterstateSettings):
         super().__init__(actions, size)
         if settings.value_range == "auto":
             raise ValueError("value_range: auto is settled where reward and juror are known")
@@ -56,7 +56,7 @@ class EditScoring(QNetwork):
                 stay = [photographic.UNEDITED] if STOP in self.actions else []
                 self.parameters_A = np.array([*states, *stay])
 
-    def train(self, mode: bool = True) -> EditScoring:
+    def train(self, mode: bool = True) -> Afterstate:
         self._forget_folded()
         return super().train(mode)
 

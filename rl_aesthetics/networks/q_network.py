@@ -29,7 +29,7 @@ class QNetwork(nn.Module):
             not depend on score(s): it is the value of what the action leads to, on the scale of the scores. The arg max
             is the same; the learner puts the scores into its targets.
         bf16: whether `features` computes in bfloat16, by autocast.
-        mirror: whether `EditScoring` looks at the mirror image, too, when acting (`ToneTrunk` has its own).
+        mirror: whether `Afterstate` looks at the mirror image, too, when acting (`ToneTrunk` has its own).
     """
 
     values_include_score = False

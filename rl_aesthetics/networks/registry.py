@@ -16,7 +16,7 @@ from pydantic import BeforeValidator, Field, TypeAdapter, ValidationError
 
 from rl_aesthetics.errors import UserError, closest
 from rl_aesthetics.networks.per_action import AtariCNN, EfficientNetB0, Residual, ResNet18, SimpleCNN
-from rl_aesthetics.networks.settings import EditScoringSettings, NetworkSettings, ToneSettings
+from rl_aesthetics.networks.settings import AfterstateSettings, NetworkSettings, ToneSettings
 
 if TYPE_CHECKING:
     from rl_aesthetics.networks.q_network import QNetwork
@@ -28,7 +28,7 @@ AnyNetwork = (
     | ToneSettings
     | ResNet18
     | EfficientNetB0
-    | EditScoringSettings
+    | AfterstateSettings
 )  # fmt: skip
 """The settings of every Q-network."""
 
@@ -36,6 +36,9 @@ NETWORKS: dict[str, type[NetworkSettings]] = {
     settings.model_fields["kind"].default: settings for settings in get_args(AnyNetwork)
 }
 """The same by kind."""
+
+OLD_KINDS = {"edit_scoring": "afterstate"}
+"""What kinds were called in the last format."""
 
 
 def with_kind(given: Any) -> Any:
@@ -49,10 +52,11 @@ def with_kind(given: Any) -> Any:
     tree = {"kind": given} if isinstance(given, str) else given
     if not isinstance(tree, dict):
         raise ValueError("needs a kind, such as simple_cnn, or a mapping with one")
-    tree = {"kind": SimpleCNN().kind, **tree}
-    if (kind := str(tree["kind"])) not in NETWORKS:
+    kind = str(tree.get("kind", SimpleCNN().kind))
+    kind = OLD_KINDS.get(kind, kind)
+    if kind not in NETWORKS:
         raise ValueError(f"unknown network {kind!r}{closest(kind, NETWORKS)}; there are {', '.join(NETWORKS)}")
-    return tree
+    return {**tree, "kind": kind}
 
 
 NetworkChoice = Annotated[Annotated[AnyNetwork, Field(discriminator="kind")], BeforeValidator(with_kind)]

@@ -111,10 +111,11 @@ class HeadSettings(NetworkSettings):
         return HeadPerAction(actions, size, self.trunk(size), self.hidden, self)
 
 
-class EditScoringSettings(NetworkSettings):
-    """One function of what an action leads to, shared by all actions, without a head for each."""
+class AfterstateSettings(NetworkSettings):
+    """An afterstate network (Sutton and Barto, section 6.8): one function of what an action leads to, shared by all
+    actions, without a head for each."""
 
-    kind: Literal["edit_scoring"] = "edit_scoring"
+    kind: Literal["afterstate"] = "afterstate"
     widths: tuple[int, ...] | None = Field(
         None, min_length=1, description="channels of its convolutions; none takes narrow ones, or those of warm_start"
     )
@@ -145,9 +146,9 @@ class EditScoringSettings(NetworkSettings):
         return self.model_copy(update={"warm_start": False})
 
     def build(self, actions: Sequence[str], size: int) -> QNetwork:
-        from rl_aesthetics.networks.afterstate import EditScoring
+        from rl_aesthetics.networks.afterstate import Afterstate
 
-        return EditScoring(actions, size, self)
+        return Afterstate(actions, size, self)
 
 
 class ToneSettings(HeadSettings):

@@ -1,4 +1,4 @@
-"""What the edit-scoring network's values mean and between which they lie, from the reward and the juror's scores."""
+"""What the afterstate network's values mean and between which they lie, from the reward and the juror's scores."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from juror_service.jurors.registry import available_jurors
 from rl_aesthetics.config.config import Config
 from rl_aesthetics.episodes.task import Task
 from rl_aesthetics.errors import UserError
-from rl_aesthetics.networks.settings import EditScoringSettings, HeadSettings, NetworkSettings
+from rl_aesthetics.networks.settings import AfterstateSettings, HeadSettings, NetworkSettings
 from rl_aesthetics.networks.trunks import NARROW, WIDTHS
 from rl_aesthetics.plan.resolve_head import fit_head
 
@@ -24,16 +24,16 @@ def fit_values(config: Config, task: Task) -> Config:
     network = config.learner.network
     scores = config.juror.score_range or _score_range(config.juror.name)
     fitted: NetworkSettings = network
-    if isinstance(network, EditScoringSettings):
-        fitted = _edit_scoring(network, config, task, scores)
+    if isinstance(network, AfterstateSettings):
+        fitted = _afterstate(network, config, task, scores)
     elif isinstance(network, HeadSettings):
         fitted = fit_head(config, task, scores)
     return config.model_copy(update={"learner": config.learner.model_copy(update={"network": fitted})})
 
 
-def _edit_scoring(
-    network: EditScoringSettings, config: Config, task: Task, scores: tuple[float, float] | None
-) -> EditScoringSettings:
+def _afterstate(
+    network: AfterstateSettings, config: Config, task: Task, scores: tuple[float, float] | None
+) -> AfterstateSettings:
     """`value_range: auto` becomes the reward's bounds with a margin, and where rewards do not telescope
     (`Reward.telescopes`) the network learns Q itself in place of Q + score. Its convolutions are narrow where nothing
     else is asked for; a warm start asks for the pocket juror's."""
@@ -61,7 +61,7 @@ def _edit_scoring(
 
 
 def _value_range(
-    network: EditScoringSettings, config: Config, task: Task, scores: tuple[float, float] | None
+    network: AfterstateSettings, config: Config, task: Task, scores: tuple[float, float] | None
 ) -> tuple[float, float] | None:
     given = network.value_range
     if given == "auto" and scores is None:

@@ -130,9 +130,9 @@ def test_rainbow_learns_and_its_agent_acts_without_noise(started, tmp_path, monk
         assert priorities[np.array([row])][0] == pytest.approx((abs(error) + 1e-3) ** 0.6, rel=1e-4)
 
 
-def test_edit_scoring_learns_from_prioritised_n_step_returns_with_remembered_actions(started):
+def test_afterstate_learns_from_prioritised_n_step_returns_with_remembered_actions(started):
     algorithm = started(
-        "learner.network=edit_scoring",
+        "learner.network=afterstate",
         "learner.network.value_range=auto",
         "learner.replay=reference",
         "learner.augment=true",

@@ -13,7 +13,7 @@ from rl_aesthetics.agents.agent import AGENT_FILE, AgentDescription, DQNAgent
 from rl_aesthetics.edits.registry import REVERSIBLE, STOP
 from rl_aesthetics.errors import UserError
 from rl_aesthetics.networks.registry import NETWORKS
-from rl_aesthetics.networks.settings import EditScoringSettings
+from rl_aesthetics.networks.settings import AfterstateSettings
 
 ACTIONS = (*REVERSIBLE, STOP)
 OBSERVATIONS = np.random.default_rng(0).integers(0, 256, (4, 3, 64, 64), dtype=np.uint8)
@@ -76,7 +76,7 @@ def test_bug_3_a_description_with_another_number_of_actions_than_outputs_is_refu
 
 
 def test_the_networks_options_are_kept(tmp_path):
-    saved = DQNAgent(description(network=EditScoringSettings(value_range=(-1, 3))))
+    saved = DQNAgent(description(network=AfterstateSettings(value_range=(-1, 3))))
     saved.save(tmp_path / "a.safetensors")
     loaded = DQNAgent.load(tmp_path / "a.safetensors")
     assert loaded.network.value_range == (-1, 3)

@@ -13,11 +13,11 @@ from rl_aesthetics.plan.task import task_of
     ("overrides", "message"),
     [
         (
-            ["learner.network={kind: edit_scoring, dueling: true}"],
-            "'edit_scoring' has no option 'dueling'; it has",
+            ["learner.network={kind: afterstate, dueling: true}"],
+            "'afterstate' has no option 'dueling'; it has",
         ),
-        (["learner.network=edit_scoring", "learner.network.num_atoms=51"], "has no option 'num_atoms'"),
-        (["learner.network=edit_scoring", "learner.network.noisy=true"], "has no option 'noisy'"),
+        (["learner.network=afterstate", "learner.network.num_atoms=51"], "has no option 'num_atoms'"),
+        (["learner.network=afterstate", "learner.network.noisy=true"], "has no option 'noisy'"),
         (["learner.network={pretrained: x}"], "network 'simple_cnn' has no option 'pretrained'"),
         (["learner.network={kind: simple_cn}"], r"unknown network 'simple_cn' \(did you mean 'simple_cnn'\?\)"),
         (["learner.network=3"], "learner.network: needs a kind, such as simple_cnn"),

@@ -6,18 +6,18 @@ import yaml
 from rl_aesthetics.config.config import load_config, settings, to_yaml
 from rl_aesthetics.networks.per_action import AtariCNN
 from rl_aesthetics.networks.registry import NETWORKS
-from rl_aesthetics.networks.settings import EditScoringSettings
+from rl_aesthetics.networks.settings import AfterstateSettings
 
-MIRROR = EditScoringSettings(mirror=True)
+MIRROR = AfterstateSettings(mirror=True)
 
 
 @pytest.mark.parametrize(
     "overrides",
     [
-        ["learner.network={kind: edit_scoring, mirror: true}"],
-        ["learner.network=edit_scoring", "learner.network.mirror=true"],
-        ["learner.network.kind=edit_scoring", "learner.network.mirror=true"],
-        ["learner.network.mirror=true", "learner.network.kind=edit_scoring"],
+        ["learner.network={kind: afterstate, mirror: true}"],
+        ["learner.network=afterstate", "learner.network.mirror=true"],
+        ["learner.network.kind=afterstate", "learner.network.mirror=true"],
+        ["learner.network.mirror=true", "learner.network.kind=afterstate"],
     ],
 )
 def test_there_are_several_ways_to_say_the_same(overrides):
@@ -25,7 +25,7 @@ def test_there_are_several_ways_to_say_the_same(overrides):
 
 
 def test_another_kind_forgets_what_the_file_says_of_the_first(tmp_path):
-    (tmp_path / "a.yaml").write_text(yaml.safe_dump({"learner": {"network": {"kind": "edit_scoring", "mirror": True}}}))
+    (tmp_path / "a.yaml").write_text(yaml.safe_dump({"learner": {"network": {"kind": "afterstate", "mirror": True}}}))
     assert load_config(tmp_path / "a.yaml").learner.network == MIRROR
     assert load_config(tmp_path / "a.yaml", ["learner.network=atari_cnn"]).learner.network == AtariCNN()
 

@@ -7,7 +7,7 @@ from rl_aesthetics.config.config import Config, load_config
 from rl_aesthetics.config.old_names import OLD_NAMES, renamed
 from rl_aesthetics.errors import UserError
 from rl_aesthetics.networks.per_action import ResNet18, SimpleCNN
-from rl_aesthetics.networks.settings import EditScoringSettings
+from rl_aesthetics.networks.settings import AfterstateSettings
 
 
 def learner(**settings):
@@ -17,7 +17,7 @@ def learner(**settings):
 def test_a_networks_name_and_options_are_its_settings_now():
     options = {"mirror": True, "value_range": [-0.1, 1.1]}
     network = learner(network="edit_scoring", network_options=options, warm_start=True).network
-    assert network == EditScoringSettings(mirror=True, value_range=(-0.1, 1.1), warm_start=True)
+    assert network == AfterstateSettings(mirror=True, value_range=(-0.1, 1.1), warm_start=True)
 
 
 def test_settings_of_the_head_stood_beside_the_network():
@@ -27,7 +27,7 @@ def test_settings_of_the_head_stood_beside_the_network():
 
 def test_old_defaults_say_nothing_about_networks_that_have_no_such_settings():
     then = {key.removeprefix("learner."): old.default for key, old in OLD_NAMES.items() if key.startswith("learner.")}
-    assert learner(network="edit_scoring", **then).network == EditScoringSettings()
+    assert learner(network="edit_scoring", **then).network == AfterstateSettings()
 
 
 def test_the_architecture_was_written_beside_the_weights_that_it_comes_from():
@@ -41,9 +41,9 @@ def test_old_names_work_in_files_and_in_overrides_which_mean_defaults_too(tmp_pa
     assert load_config(tmp_path / "old.yaml").learner.network.dueling
     assert not load_config(tmp_path / "old.yaml", ["learner.dueling=false"]).learner.network.dueling
     overrides = ["learner.network=edit_scoring", "learner.network_options.mirror=true"]
-    assert load_config(tmp_path / "old.yaml", overrides).learner.network == EditScoringSettings(mirror=True)
+    assert load_config(tmp_path / "old.yaml", overrides).learner.network == AfterstateSettings(mirror=True)
     with pytest.raises(UserError, match="no option 'noisy'"):
-        load_config(None, ["learner.network=edit_scoring", "learner.noisy=false"])
+        load_config(None, ["learner.network=afterstate", "learner.noisy=false"])
 
 
 def test_what_is_renamed_is_a_copy():

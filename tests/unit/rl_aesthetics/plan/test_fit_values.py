@@ -1,20 +1,20 @@
-"""What the edit-scoring network's values mean under each reward, and between which they lie."""
+"""What the afterstate network's values mean under each reward, and between which they lie."""
 
 import pytest
 
 from rl_aesthetics.config.config import load_config
 from rl_aesthetics.errors import UserError
-from rl_aesthetics.networks.settings import EditScoringSettings
+from rl_aesthetics.networks.settings import AfterstateSettings
 from rl_aesthetics.networks.trunks import NARROW, WIDTHS
 from rl_aesthetics.plan.resolve_values import fit_values
 from rl_aesthetics.plan.task import task_of
 
-EDIT_SCORING = "learner.network=edit_scoring"
+AFTERSTATE = "learner.network=afterstate"
 AUTO = "learner.network.value_range=auto"
 
 
 def fitted(*overrides):
-    config = load_config(None, [EDIT_SCORING, *overrides])
+    config = load_config(None, [AFTERSTATE, *overrides])
     return fit_values(config, task_of(config)).learner.network
 
 
@@ -49,7 +49,7 @@ def test_where_rewards_do_not_telescope_the_network_learns_q_alone(reward):
 
 
 def test_with_the_score_as_its_potential_a_delayed_reward_telescopes():
-    assert fitted("reward.name=delayed", "reward.options={shaping: 1}") == EditScoringSettings(widths=NARROW)
+    assert fitted("reward.name=delayed", "reward.options={shaping: 1}") == AfterstateSettings(widths=NARROW)
 
 
 def test_a_juror_is_no_start_for_a_network_that_does_not_learn_scores():
@@ -65,7 +65,7 @@ def test_convolutions_are_narrow_unless_they_begin_as_the_jurors():
 
 
 def test_fitting_twice_is_fitting_once_and_other_networks_are_left_alone():
-    config = load_config(None, [EDIT_SCORING, AUTO])
+    config = load_config(None, [AFTERSTATE, AUTO])
     task = task_of(config)
     once = fit_values(config, task)
     assert fit_values(once, task) == once
