@@ -38,12 +38,11 @@ class ThisProject:
         shape = setting.task.spaces()[0].shape
         self.agent = DQNAgent(
             AgentDescription(
-                config.learner.network,
+                config.learner.network.portable(),
                 setting.task.actions,
                 shape,
                 setting.task.max_steps,
                 self.scorer.fingerprint,
-                network_options=config.learner.network_options,
             )
         )
 

@@ -39,7 +39,7 @@ from rl_aesthetics.episodes.all_action_rewards import ActionRewards
 from rl_aesthetics.episodes.photos import EpisodePhotos
 from rl_aesthetics.episodes.task import Task
 from rl_aesthetics.networks.q_network import QNetwork
-from rl_aesthetics.networks.registry import make_network
+from rl_aesthetics.networks.settings import ToneSettings
 from rl_aesthetics.networks.tone import STRENGTHS
 from rl_aesthetics.networks.tone_trunk import ToneTrunk
 from rl_aesthetics.rewards import Reward
@@ -143,13 +143,13 @@ class AllActions(Algorithm):
         super().__init__(config, episodes)
         task, learner, dataset = episodes["task"], config.learner, episodes["dataset"]
         photos = EpisodePhotos(dataset, EditSpace(task.actions), task.observation_size, episodes["variants"])
-        network = make_network(learner.network, task.actions, task.observation_size, **learner.network_options)
+        network = learner.network.portable().build(task.actions, task.observation_size)
         make = self.notes(config, task)
         self.note = AllActionNotes(photos, network, make.keywords["reward"])
         recorded_N = np.arange(min(len(dataset), _MEASURED))
         rewards_NA, changes_NA = self.note.rewards_of(recorded_N, np.zeros(len(recorded_N), np.int64))
         self.spread = float(np.sqrt(np.square(rewards_NA / (changes_NA + _FAINT)).mean())) or 1.0
-        frame_shape = tuple(config.rl_training.state.shape) if self.stores_frames(learner) else None
+        frame_shape = config.observation_shape if self.stores_frames(learner) else None
         self.replay = ReplayBuffer(config.rl_training.training.replay_capacity, frame_shape, self.note.dtype)
 
     @classmethod
@@ -158,8 +158,8 @@ class AllActions(Algorithm):
 
     @classmethod
     def notes(cls, config: Config, task: Task) -> partial[AllActionNotes]:
-        reward = task.reward
-        if config.learner.network_options.get("change_limit", 1.0) < 1:  # the network computes that price itself
+        reward, network = task.reward, config.learner.network
+        if isinstance(network, ToneSettings) and network.change_limit < 1:  # the network computes that price itself
             reward = replace(reward, change_limit=1.0)
         return partial(AllActionNotes, reward=reward)
 

@@ -21,7 +21,8 @@ from rl_aesthetics.episodes.photos import PLAIN, EpisodePhotos, Variants
 from rl_aesthetics.episodes.saved_scores import SavedScores
 from rl_aesthetics.episodes.task import Task
 from rl_aesthetics.errors import UserError
-from rl_aesthetics.networks.afterstate import EditScoring
+from rl_aesthetics.networks.afterstate import Afterstate
+from rl_aesthetics.networks.settings import AfterstateSettings
 from rl_aesthetics.plan.resolve_head import initial_network
 from rl_aesthetics.plan.resolve_values import fit_values
 from rl_aesthetics.scores.scorer import Scorer
@@ -103,8 +104,7 @@ def build_algorithm(
             rl_module_spec=RLModuleSpec(
                 module_class=learning.module,
                 model_config={
-                    "network": learner.network,
-                    "network_options": learner.network_options,
+                    "network": learner.network.portable(),
                     "actions": task.actions,
                     **learning.module_options(learner),
                 },
@@ -115,10 +115,10 @@ def build_algorithm(
         )
     )
     algorithm: ActorLearner = algorithm_config.build_algo()
-    if learner.pretrained is not None:
+    if learner.network.needs_files:
         tensors = initial_network(config, task).state_dict()
         algorithm.start_from(lambda network: network.load_state_dict(tensors))
-    if learner.warm_start:
+    if isinstance(learner.network, AfterstateSettings) and learner.network.warm_start:
         algorithm.start_from(_as_the_pocket_juror)
     return algorithm
 
@@ -152,7 +152,7 @@ def _variants(config: Config, dataset: RLDataset, task: Task) -> Variants:
     return variants
 
 
-def _as_the_pocket_juror(network: EditScoring) -> None:
+def _as_the_pocket_juror(network: Afterstate) -> None:
     """Its score is sigmoid((logit − location) / temperature), or without a value range the tangent at its middle."""
     juror = load_pocket_network()
     linear = juror.head[-1]
