@@ -52,7 +52,7 @@ PHOTOGRAPHIC = "configs/photographic.yaml"
     "setting",
     [
         *("learner.double_q=true", "learner.n_step=3", "learner.prioritized=true", "learner.priority_alpha=0.5"),
-        *("learner.num_atoms=51", "learner.value_stopping=true", "learner.remember_next_action=true"),
+        *("learner.network.num_atoms=51", "learner.value_stopping=true", "learner.remember_next_action=true"),
         *("learner.augment=true", "learner.crops=4", "training.target_update_frequency=100"),
     ],
 )
