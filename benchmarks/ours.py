@@ -40,12 +40,11 @@ class ThisProject:
         shape = run.task.spaces()[0].shape
         self.agent = DQNAgent(
             AgentDescription(
-                config.learner.network,
+                config.learner.network.portable(),
                 run.task.actions,
                 shape,
                 run.task.max_steps,
                 self.scorer.fingerprint,
-                network_options=config.learner.network_options,
             )
         )
 

@@ -72,7 +72,7 @@ class ActorLearner(DQN):
 
     @property
     def _exploration(self) -> tuple[float, float | None]:
-        if self.settings.learner.noisy:
+        if self.settings.learner.network.explores:
             return 0.0, None  # the noise explores
         training = self.settings.rl_training.training
         ends = training.epsilon_start, training.epsilon_end

@@ -35,7 +35,7 @@ from rl_aesthetics.edits import photographic, tone
 from rl_aesthetics.episodes.all_action_rewards import ActionRewards
 from rl_aesthetics.episodes.photos import EpisodePhotos
 from rl_aesthetics.networks.q_network import QNetwork
-from rl_aesthetics.networks.registry import make_network
+from rl_aesthetics.networks.settings import ToneSettings
 from rl_aesthetics.networks.tone import STRENGTHS
 from rl_aesthetics.networks.tone_trunk import ToneTrunk
 from rl_aesthetics.plan.run_plan import RunPlan
@@ -139,12 +139,12 @@ class AllActions(Algorithm):
     def __init__(self, plan: RunPlan):
         super().__init__(plan)
         task, config, learner = plan.task, plan.config, plan.config.learner
-        network = make_network(learner.network, task.actions, task.observation_size, **learner.network_options)
+        network = learner.network.portable().build(task.actions, task.observation_size)
         self.note = self.notes(plan)(plan.photos(), network)
         recorded_N = np.arange(min(len(plan.dataset), _MEASURED))
         rewards_NA, changes_NA = self.note.rewards_of(recorded_N, np.zeros(len(recorded_N), np.int64))
         self.spread = float(np.sqrt(np.square(rewards_NA / (changes_NA + _FAINT)).mean())) or 1.0
-        frame_shape = tuple(config.rl_training.state.shape) if self.stores_frames(learner) else None
+        frame_shape = config.observation_shape if self.stores_frames(learner) else None
         self.replay = ReplayBuffer(config.rl_training.training.replay_capacity, frame_shape, self.note.dtype)
 
     @classmethod
@@ -153,8 +153,8 @@ class AllActions(Algorithm):
 
     @classmethod
     def notes(cls, plan: RunPlan) -> partial[AllActionNotes]:
-        reward = plan.task.reward
-        if plan.config.learner.network_options.get("change_limit", 1.0) < 1:  # the network computes that price itself
+        reward, network = plan.task.reward, plan.config.learner.network
+        if isinstance(network, ToneSettings) and network.change_limit < 1:  # the network computes that price itself
             reward = replace(reward, change_limit=1.0)
         return partial(AllActionNotes, reward=reward)
 

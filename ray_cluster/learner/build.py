@@ -12,7 +12,8 @@ from ray_cluster.learner.algorithms import algorithm_named
 from ray_cluster.learner.q_learner import QLearner
 from ray_cluster.rollout.rollout_worker import RolloutWorker
 from rl_aesthetics.episodes.saved_scores import SavedScores
-from rl_aesthetics.networks.afterstate import EditScoring
+from rl_aesthetics.networks.afterstate import Afterstate
+from rl_aesthetics.networks.settings import AfterstateSettings
 from rl_aesthetics.plan.run_plan import RunPlan
 from rl_aesthetics.scores.scorer import Scorer
 
@@ -78,8 +79,7 @@ def build_algorithm(
             rl_module_spec=RLModuleSpec(
                 module_class=learning.module,
                 model_config={
-                    "network": learner.network,
-                    "network_options": learner.network_options,
+                    "network": learner.network.portable(),
                     "actions": plan.task.actions,
                     **learning.module_options(learner),
                 },
@@ -90,15 +90,15 @@ def build_algorithm(
         )
     )
     algorithm: ActorLearner = algorithm_config.build_algo()
-    if learner.pretrained is not None:
+    if learner.network.needs_files:
         tensors = plan.initial_network().state_dict()
         algorithm.start_from(lambda network: network.load_state_dict(tensors))
-    if learner.warm_start:
+    if isinstance(learner.network, AfterstateSettings) and learner.network.warm_start:
         algorithm.start_from(_as_the_pocket_juror)
     return algorithm
 
 
-def _as_the_pocket_juror(network: EditScoring) -> None:
+def _as_the_pocket_juror(network: Afterstate) -> None:
     """Its score is sigmoid((logit − location) / temperature), or without a value range the tangent at its middle."""
     juror = load_pocket_network()
     linear = juror.head[-1]

@@ -25,6 +25,7 @@ from ray_cluster.replay.replay import ReplayBuffer, Sample
 from ray_cluster.replay.transition import DISCOUNTS, NEXT_ACTIONS, NEXT_SCORES, SCORES, STOP_VALUES, WEIGHTS
 from rl_aesthetics.config.learner import Learner
 from rl_aesthetics.networks.q_network import QNetwork
+from rl_aesthetics.networks.settings import AfterstateSettings
 from rl_aesthetics.plan.run_plan import RunPlan
 
 
@@ -32,7 +33,7 @@ class DQNModule(QModule, TargetNetworkAPI):  # type: ignore[misc]  # Ray's are u
     """`QModule` with a target network, and the TD errors of the actions that were taken.
 
     `model_config` has `double_q` and `remember_next_action` besides: whether the next action is the one that the
-    behaviour policy preferred when it got there, which for the edit-scoring network saves looking at every action's
+    behaviour policy preferred when it got there, which for the afterstate network saves looking at every action's
     result again.
 
     A training batch has, of B transitions over n steps or fewer: observations and actions of the first step; the sum of
@@ -114,7 +115,7 @@ class DQN(Algorithm):
         super().__init__(plan)
         config = plan.config
         learner, capacity = config.learner, config.rl_training.training.replay_capacity
-        shape = tuple(config.rl_training.state.shape)
+        shape = config.observation_shape
         frame_shape = shape if self.stores_frames(learner) else None
         self.prioritized: PrioritizedReplayBuffer | None = None
         if learner.prioritized:
@@ -162,7 +163,8 @@ class DQN(Algorithm):
     def _stop_values(self, sample: Sample) -> np.ndarray:
         """What stopping right after the first step is worth, in what the network learns: Q or Q + score."""
         rewards_B: np.ndarray = sample.transitions["stop_reward"].copy()
-        if self.config.learner.network_options.get("values_include_score", True):
+        network = self.config.learner.network
+        if isinstance(network, AfterstateSettings) and network.includes_score:
             rewards_B += sample.first_next_scores
         return rewards_B
 

@@ -18,6 +18,7 @@ from typing import Any
 
 import ray
 import torch
+from pydantic import ValidationError
 
 from juror_service.jurors.registry import score_range
 from ray_cluster.checkpoints.checkpoint_store import CheckpointStore, open_checkpoint
@@ -38,10 +39,13 @@ from ray_cluster.train.metrics import MetricsExporter
 from ray_cluster.train.output import METRICS_FILE, prepare, write_lines
 from rl_aesthetics.agents.agent import AGENT_FILE, AgentDescription, DQNAgent
 from rl_aesthetics.config.config import Config, to_yaml
+from rl_aesthetics.config.old_names import renamed
 from rl_aesthetics.datasets.dataset import RLDataset
 from rl_aesthetics.episodes.saved_scores import SavedScores
 from rl_aesthetics.episodes.task import Task
 from rl_aesthetics.errors import UserError
+from rl_aesthetics.networks.registry import network_settings
+from rl_aesthetics.networks.settings import NetworkSettings
 from rl_aesthetics.plan.run_plan import RunPlan
 
 STATE = "state"
@@ -140,10 +144,9 @@ class Training:
             "identity": {
                 "dataset": self.dataset.fingerprint,
                 "juror": self.juror_fingerprint,
-                "network": config.learner.network,
-                "network options": config.learner.network_options,
+                "network": config.learner.network.portable().model_dump(mode="json"),
                 "actions": list(self.task.actions),
-                "observations": list(config.rl_training.state.shape),
+                "observations": list(config.observation_shape),
                 "step limit": self.task.max_steps,
             },
             "config": config.written(),
@@ -172,12 +175,11 @@ class Training:
             self.saved_scores = SavedScores(self.dataset, scorer.fingerprint, config.juror.score_cache_size)
             self.saved_scores.check()
         description = AgentDescription(
-            network=config.learner.network,
+            network=config.learner.network.portable(),
             actions=self.task.actions,
-            observation_shape=tuple(config.rl_training.state.shape),
+            observation_shape=config.observation_shape,
             max_steps=self.task.max_steps,
             juror=scorer.fingerprint,
-            network_options=config.learner.network_options,
             config=config.written(),
         )
         torch.set_num_threads(self.topology.learner_threads)
@@ -263,20 +265,37 @@ class Training:
         if self.resumed is None:
             return None
         before, now = self.resumed["training"], self.identity()
+        if difference := _network_of(before["identity"]).unlike(self.config.learner.network.portable()):
+            raise UserError(f"the checkpoint was written with another network: {difference}")
         for what, ours in now["identity"].items():
-            if (theirs := before["identity"][what]) != ours:
+            if what != "network" and (theirs := before["identity"][what]) != ours:
                 raise UserError(f"the checkpoint was written with another {what}: {theirs}, not {ours}")
         check_replay(self.config, self.resumed)
         self.store.forget_after(self.resumed_from)  # a later --resume auto must not go on from them
+        then = _written_now(before["config"])
         changed = sorted(
             f"{section}.{name}" if isinstance(value, dict) else section
             for section, value in now["config"].items()
             for name in (value if isinstance(value, dict) else [""])
-            if (value[name] if name else value) != _at(before["config"], section, name)
+            if (value[name] if name else value) != _at(then, section, name)
         )
         if changed := [name for name in changed if name not in ("output", "dataset")]:
             _log.warning("settings changed since the checkpoint: %s", ", ".join(changed))
         return before
+
+
+def _network_of(identity: Mapping[str, Any]) -> NetworkSettings:
+    """The network of a checkpoint; its options stood beside its name in the last format."""
+    return network_settings(identity["network"], **identity.get("network options", {}))
+
+
+def _written_now(config: Mapping[str, Any]) -> dict[str, Any]:
+    """A checkpoint's configuration as it would be written now."""
+    try:
+        return Config.model_validate(renamed(config)).written()
+    except ValidationError as error:  # what is compared with it says so; going on does not depend on it
+        _log.warning("the checkpoint's settings cannot be read any more: %s", error.errors()[0]["msg"])
+        return renamed(config)
 
 
 def _at(tree: dict[str, Any], section: str, name: str) -> Any:
@@ -286,8 +305,11 @@ def _at(tree: dict[str, Any], section: str, name: str) -> Any:
 
 def _check_same_network(agent: DQNAgent, config: Config, task: Task) -> None:
     described, learner = agent.description, config.learner
-    theirs = (described.network, described.network_options, described.actions, described.observation_shape)
-    ours = (learner.network, learner.network_options, task.actions, tuple(config.rl_training.state.shape))
-    for what, mine, other in zip(("network", "network options", "actions", "observations"), ours, theirs, strict=True):
+    if difference := described.network.unlike(learner.network.portable()):
+        raise UserError(f"{learner.initial_agent} has another network than this training: {difference}")
+    theirs = described.actions, described.observation_shape
+    for what, mine, other in zip(
+        ("actions", "observations"), (task.actions, config.observation_shape), theirs, strict=True
+    ):
         if mine != other:
             raise UserError(f"{learner.initial_agent} has other {what} than this training: {other}, not {mine}")

@@ -95,7 +95,7 @@ class State(Section):
 
     shape: tuple[Literal[3, 4], Positive, Positive] = Field(
         (3, 64, 64),
-        description="channels, height, width; uint8: RGB, and perhaps a fourth with the photographic edits made so far",
+        description="channels, height, width; uint8 RGB. A network that sees its edits adds a channel by itself",
     )
 
     @field_validator("shape")

@@ -71,8 +71,8 @@ def test_one_seed_gives_one_training_bit_for_bit_and_another_seed_another(datase
     """Losses, metrics, transitions and weights: with augmentation, fresh degradations and the pocket juror."""
     settings = [
         "learner.lockstep=true",
-        "learner.network=edit_scoring",
-        "learner.network_options={value_range: auto}",
+        "learner.network=afterstate",
+        "learner.network.value_range=auto",
         "learner.replay=reference",
         "learner.augment=true",
         "learner.fresh_degradations=true",
