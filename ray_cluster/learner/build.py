@@ -90,8 +90,6 @@ def build_algorithm(
                 "weight_decay": learner.weight_decay,
                 "target_update_frequency": training.target_update_frequency,
                 "weight_average": learner.weight_average,
-                "bf16": learner.bf16,
-                "compile": learner.compile,
             },
         )
         .training(

@@ -124,11 +124,7 @@ class DQN(Algorithm):
         self._frames: dict[int, tuple[np.ndarray, np.ndarray]] = {}
         self.renderer: ReplayRenderer | None = None
         if learner.replay == "reference":
-            # Crops of twice the observation's side are still sharp when they are reduced to it.
-            photos = episodes["dataset"].thumbnails(shape[-1] * (2 if learner.augment else 1))
-            self.renderer = ReplayRenderer(
-                photos, shape[-1], learner.augment, learner.smallest_crop, episodes.get("crops")
-            )
+            self.renderer = ReplayRenderer(episodes["dataset"].thumbnails(shape[-1]), shape[-1], episodes.get("crops"))
 
     @classmethod
     def module_options(cls, learner: Learner) -> dict[str, Any]:
@@ -142,7 +138,7 @@ class DQN(Algorithm):
         if self.renderer is None:
             observations, following = self.replay.observations(rows, sample.ends, self._frames_for(len(rows)))
         else:
-            observations, following = self.renderer(sample.transitions, generator)
+            observations, following = self.renderer(sample.transitions)
         columns = columns_of(sample, observations, following)
         if learner.value_stopping:
             columns[STOP_VALUES] = torch.from_numpy(self._stop_values(sample))

@@ -39,19 +39,13 @@ class QLearner(DQNTorchLearner):
     them is the gradient step alone; RLlib would slice, count, time and log for each, and check every gradient for
     finiteness, where one check of the global norm, which is computed anyway, does.
 
-    `learner_config_dict` has `weight_decay`, `target_update_frequency`, `weight_average`, `bf16` and `compile`.
+    `learner_config_dict` has `weight_decay`, `target_update_frequency`, and `weight_average`.
     """
 
     def build(self) -> None:
         super().build()
         self.updates = self.skipped_updates = 0
         self.losses: list[Tensor] = []
-        extra = self.config.learner_config_dict
-        for network in self.module[DEFAULT_MODULE_ID].unwrapped().networks():
-            network.bf16 = extra["bf16"]
-            if extra["compile"]:
-                for layers in network.children():
-                    layers.compile()
         self.average: AveragedModel | None = None
         self.restart_average()
 
