@@ -91,8 +91,8 @@ class QLearner(DQNTorchLearner):
         """One gradient step for each minibatch, in order.
 
         Args:
-            training_data: whose `batch` has the columns that the algorithm's module describes, as tensors on the CPU, of
-                a multiple of `minibatch_size` transitions.
+            training_data: whose `batch` has the columns that the module describes, as tensors on the CPU, of a multiple
+                of `minibatch_size` transitions.
             timesteps: `learning_rate`, for all of them.
 
         Returns:

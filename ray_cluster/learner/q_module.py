@@ -1,4 +1,4 @@
-"""The Q-network as an RLlib module: acting on rollout workers; algorithms add a loss, for learning beside the replay."""
+"""The Q-network as an RLlib module: acting on rollout workers; algorithms add a loss, for learning beside replay."""
 
 from __future__ import annotations
 

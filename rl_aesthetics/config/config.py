@@ -66,6 +66,7 @@ class Config(Section):
     @model_validator(mode="after")
     def _options_that_need_each_other(self) -> Config:
         training, learner = self.rl_training.training, self.learner
+        check_unused(self)
         try:
             reward = self.rl_training.reward.make(training.gamma)
         except UserError as error:
@@ -80,7 +81,6 @@ class Config(Section):
             raise ValueError("learner.value_stopping needs rl_training.action_space.add_stop_action")
         if learner.value_stopping and reward.prices_change:  # the change of photos not stopped at is not recorded
             raise ValueError("learner.value_stopping excludes rl_training.reward.change_limit")
-        check_unused(self)
         if learner.algorithm == "all_actions":
             check_all_actions(self)
         check_observations(learner, self.rl_training.state)

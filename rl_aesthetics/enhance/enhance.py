@@ -120,9 +120,8 @@ def enhance_photo(
     stopped: Stopped = "step_limit"
     before = first = score(state)
     while len(steps) < max_steps:
-        values_A = agent.values(view(np.zeros(1, int), np.array([state])))[0]
-        if agent.network.values_include_score and scorer is not None:
-            values_A = values_A - before
+        known = None if scorer is None else [before]
+        values_A = agent.q_values(view(np.zeros(1, int), np.array([state])), known)[0]
         values = {name: float(value) for name, value in zip(agent.actions, values_A, strict=True)}
         action = int(values_A.argmax())
         following = int(space.after(state, action))

@@ -139,9 +139,7 @@ def trace(agent: DQNAgent, evaluation: Evaluation, episodes: Episodes) -> list[T
         live = np.flatnonzero(episodes.steps_N > step)
         for k in range(0, len(live), evaluation.batch_size):
             rows = live[k : k + evaluation.batch_size]
-            values_BA = agent.values(evaluation.view(rows, states_N[rows]))
-            if agent.network.values_include_score:
-                values_BA = values_BA - scores_N[rows, None]
+            values_BA = agent.q_values(evaluation.view(rows, states_N[rows]), scores_N[rows])
             taken = np.array([episodes.actions[row][step] for row in rows])
             states_N[rows] = evaluation.space.after(states_N[rows], taken)
             scores_N[rows] = evaluation.scores(rows, states_N[rows])

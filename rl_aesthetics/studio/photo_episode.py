@@ -185,9 +185,8 @@ class PhotoEpisode:
         if self.scorer is not None:
             seen_BHWC = self._view(self.scorer.size)(_ONE, np.array([state])).transpose(0, 2, 3, 1)
             score = float(self.scorer.score(seen_BHWC)[0])
-        values_A = self.agent.values(self._view(self.agent.size, self.agent.shows_edits)(_ONE, np.array([state])))[0]
-        if self.agent.network.values_include_score and score is not None:
-            values_A = values_A - score
+        seen_1CHW = self._view(self.agent.size, self.agent.shows_edits)(_ONE, np.array([state]))
+        values_A = self.agent.q_values(seen_1CHW, None if score is None else [score])[0]
         values = {name: float(value) for name, value in zip(self.agent.actions, values_A, strict=True)}
         return Look(edit, by, state, score, values)
 

@@ -13,8 +13,8 @@ from ray.rllib.core import DEFAULT_MODULE_ID
 from ray.rllib.core.columns import Columns
 
 from ray_cluster.jurors.actor_scorer import start_jurors
-from ray_cluster.learner.q_module import DISCOUNTS
 from ray_cluster.replay.renderer import ReplayRenderer
+from ray_cluster.replay.transition import DISCOUNTS
 from ray_cluster.rollout.validation_worker import ValidationWorker
 from rl_aesthetics.agents.agent import AgentDescription, DQNAgent
 from rl_aesthetics.edits.registry import STOP
