@@ -39,9 +39,8 @@ REFERENCE = "as it is"
 HEAD_PER_ACTION = ("learner.network=atari_cnn", "learner.value_stopping=false")
 IDEAS: dict[str, tuple[str, ...]] = {
     REFERENCE: (),
-    "no crops: replay cuts whole photos instead": ("learner.crops=0", "learner.smallest_crop=0.625"),
+    "no crops": ("learner.crops=0",),
     "stopping valued where the agent stopped only": ("learner.value_stopping=false",),
-    "no augmentation at replay": ("learner.augment=false",),
     "gamma 0.3": ("training.gamma=0.3",),
     "gamma 0.9": ("training.gamma=0.9",),
     "gamma 0.99": ("training.gamma=0.99",),

@@ -4,7 +4,7 @@
     rl-aesthetics generate --source samples --output runs/data
     python benchmarks/learning.py --dataset runs/data                                # 3 seeds of ours, 1 of each peer
     python benchmarks/learning.py --dataset runs/data --minutes 10 --peer-minutes 40 # four times our time for the peers
-    python benchmarks/learning.py --dataset runs/data --systems "this project" --seeds 5 learner.augment=false
+    python benchmarks/learning.py --dataset runs/data --systems "this project" --seeds 5 learner.crops=0
     python benchmarks/learning.py --quick                                            # does it run at all?
 
 Every system trains on the train split with the same environment, juror, cores and step limit, by the clock, one after

@@ -53,7 +53,6 @@ SMALL: tuple[Choice, ...] = (
     (("training.replay_capacity=2000",),),
     (("training.dataloader_batch_size=4",),),
     ((f"training.validation_frequency={EPOCHS // 2}",),),
-    (("training.target_update_frequency=7",),),
     (("training.epsilon_decay=0.97",),),
     (("learner.learning_starts=32",),),
     ((f"learner.keep_checkpoints={EPOCHS}",),),
@@ -62,6 +61,9 @@ SMALL: tuple[Choice, ...] = (
     (("ray.num_rollout_workers=1", "learner.max_minutes=null", "learner.lockstep=true"),),
 )
 """Settings of every kind."""
+
+TARGET_NETWORK: Choice = (("training.target_update_frequency=7",),)
+"""Of kinds that have one."""
 
 
 @dataclass(frozen=True)
@@ -74,7 +76,7 @@ class Kind:
 
 
 KINDS = {
-    "reversible": Kind("tuned", settings=((("learner.crops=4",),), (("juror.options={threads: 1}",),))),
+    "reversible": Kind("tuned", settings=(TARGET_NETWORK, (("learner.crops=4",),), (("juror.options={threads: 1}",),))),
     "photographic": Kind(
         "photographic",
         generate=("--depth", "2", "--transformation", "tonal", "--juror", "reference"),
@@ -90,6 +92,7 @@ KINDS = {
                 ("learner.dueling=true", "learner.num_atoms=11", "learner.noisy=true"),
                 ("learner.network={kind: simple_cnn, dueling: true, num_atoms: 11, noisy: true}",),
             ),
+            TARGET_NETWORK,
             (("learner.n_step=3",),),
             (("learner.prioritized=true",),),
             (("curriculum.enabled=true", "curriculum.threshold=0"),),

@@ -125,9 +125,7 @@ class DQN(Algorithm):
         self._frames: dict[int, tuple[np.ndarray, np.ndarray]] = {}
         self.renderer: ReplayRenderer | None = None
         if learner.replay == "reference":
-            # Crops of twice the observation's side are still sharp when they are reduced to it.
-            photos = plan.dataset.thumbnails(shape[-1] * (2 if learner.augment else 1))
-            self.renderer = ReplayRenderer(photos, shape[-1], learner.augment, learner.smallest_crop, plan.crops)
+            self.renderer = ReplayRenderer(plan.dataset.thumbnails(shape[-1]), shape[-1], plan.crops)
 
     @classmethod
     def module_options(cls, learner: Learner) -> dict[str, Any]:
@@ -141,7 +139,7 @@ class DQN(Algorithm):
         if self.renderer is None:
             observations, following = self.replay.observations(rows, sample.ends, self._frames_for(len(rows)))
         else:
-            observations, following = self.renderer(sample.transitions, generator)
+            observations, following = self.renderer(sample.transitions)
         columns = columns_of(sample, observations, following)
         if learner.value_stopping:
             columns[STOP_VALUES] = torch.from_numpy(self._stop_values(sample))

@@ -47,12 +47,6 @@ class QLearner(DQNTorchLearner):
         super().build()
         self.updates = self.skipped_updates = 0
         self.losses: list[Tensor] = []
-        learner = self._settings.learner
-        for network in self.module[DEFAULT_MODULE_ID].unwrapped().networks():
-            network.bf16 = learner.bf16
-            if learner.compile:
-                for layers in network.children():
-                    layers.compile()
         self.average: AveragedModel | None = None
         self.restart_average()
 

@@ -77,12 +77,10 @@ class Config(Section):
                 "rl_training.action_space.add_stop_action=true"
             )
         check_algorithm(learner, training, self.exploration)
-        if learner.augment and learner.replay != "reference":
-            raise ValueError("learner.augment needs learner.replay=reference")
         if learner.value_stopping and not self.rl_training.action_space.add_stop_action:
             raise ValueError("learner.value_stopping needs rl_training.action_space.add_stop_action")
         if learner.value_stopping and reward.prices_change:  # the change of photos not stopped at is not recorded
-            raise ValueError("learner.value_stopping excludes rl_training.reward.fidelity_weight and change_limit")
+            raise ValueError("learner.value_stopping excludes rl_training.reward.change_limit")
         if learner.algorithm == "all_actions":
             check_all_actions(self)
         check_observations(learner, self.rl_training.state)

@@ -35,8 +35,6 @@ class Learner(Section):
     replay: Literal["frames", "reference"] = Field(
         "frames", description="store observations, or (photo, edit state) rendered when sampled"
     )
-    augment: bool = Field(False, description="random crops and flips at replay ('reference' only)")
-    smallest_crop: float = Field(0.625, gt=0, le=1, description="side of the smallest crop at replay, as a fraction")
     crops: int = Field(
         0, ge=0, description="random crops of each photo that count as photos of their own, with scores of their own"
     )
@@ -68,8 +66,6 @@ class Learner(Section):
     keep_checkpoints: Positive = Field(3, description="checkpoints to keep beside the best agent")
     max_minutes: float | None = Field(None, gt=0, description="stop after this much training time")
     threads: Positive | None = Field(None, description="threads of the learner; none chooses by the machine")
-    bf16: bool = Field(False, description="learn with bfloat16 autocast; on a CPU without AMX it is slower")
-    compile: bool = Field(False, description="torch.compile the layers where they learn; needs a C++ compiler on a CPU")
     lockstep: bool = Field(
         False, description="sample and learn in turns: slower, and one seed gives one result, bit for bit"
     )

@@ -41,7 +41,6 @@ UNUSED_THEN = {
     "learner.n_step": 1,
     "learner.value_stopping": False,
     "learner.prioritized": False,
-    "learner.augment": False,
     "learner.crops": 0,
 }
 """What these settings were where nobody chose them, and `learner.full_information` ignored them; of others any value
@@ -68,6 +67,13 @@ OLD_NAMES: dict[str, OldName] = {
         for name, default in _OF_THE_NETWORK.items()
     },
     "learner.full_information": OldName(False, lambda on: {"learner.algorithm": "all_actions" if on else "dqn"}),
+    "learner.augment": OldName(False, why="replay shows what was seen; learner.crops shows more parts of photos"),
+    "learner.smallest_crop": OldName(0.625, why="replay shows what was seen; learner.crops shows more parts of photos"),
+    "learner.bf16": OldName(False, why="learning in bfloat16 was never measured to be of use"),
+    "learner.compile": OldName(False, why="compiled layers were never measured to be of use"),
+    "rl_training.reward.fidelity_weight": OldName(
+        0.0, why="change is priced beyond a limit, by change_limit and change_price"
+    ),
     "learner.network_options": OldName(
         {}, lambda options: {f"learner.network.{name}": value for name, value in options.items()}
     ),

@@ -18,8 +18,7 @@ UNUSED: dict[str, tuple[str, ...]] = {
         *("learner.double_q", "learner.remember_next_action", "learner.n_step", "learner.value_stopping"),
         *("learner.prioritized", "learner.priority_alpha", "learner.priority_beta"),
         *("learner.network.num_atoms", "learner.network.value_support", "learner.network.warm_start"),
-        *("learner.augment", "learner.smallest_crop", "learner.crops"),
-        "rl_training.training.target_update_frequency",
+        *("learner.crops", "rl_training.training.target_update_frequency"),
     )
 }
 """Settings that an algorithm does nothing with, by its name; those that are not named here use them all."""

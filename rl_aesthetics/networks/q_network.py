@@ -28,12 +28,10 @@ class QNetwork(nn.Module):
         values_include_score: the outputs are Q(s, a) + score(s). Rewards are differences of scores, so this sum does
             not depend on score(s): it is the value of what the action leads to, on the scale of the scores. The arg max
             is the same; the learner puts the scores into its targets.
-        bf16: whether `features` computes in bfloat16, by autocast.
         mirror: whether `Afterstate` looks at the mirror image, too, when acting (`ToneTrunk` has its own).
     """
 
     values_include_score = False
-    bf16 = False
     mirror = False
     trunk: nn.Module
 
@@ -46,10 +44,9 @@ class QNetwork(nn.Module):
         raise NotImplementedError
 
     def features(self, images_BCHW: Tensor) -> Tensor:
-        """What `self.trunk` makes of images, float32 `(B, F)`: in bfloat16 on the way, if that is wanted."""
-        with torch.autocast(images_BCHW.device.type, torch.bfloat16, enabled=self.bf16):
-            features_BF = self.trunk(images_BCHW)
-        return features_BF.float()
+        """What `self.trunk` makes of images, float32 `(B, F)`."""
+        features_BF: Tensor = self.trunk(images_BCHW)
+        return features_BF
 
     def taken(self, observations_BCHW: Tensor, actions_B: Tensor) -> Tensor:
         """float32 `(B,)`: the values of one action each, which is what learning needs."""

@@ -136,7 +136,6 @@ def test_afterstate_learns_from_prioritised_n_step_returns_with_remembered_actio
         "learner.network=afterstate",
         "learner.network.value_range=auto",
         "learner.replay=reference",
-        "learner.augment=true",
         "learner.remember_next_action=true",
         "learner.prioritized=true",
         "learner.n_step=2",
@@ -175,9 +174,3 @@ def test_a_frozen_pretrained_backbone_stays_while_its_head_learns(started, tmp_p
         file.unlink()
     loaded = DQNAgent.load(tmp_path / "agent.safetensors")  # which needs the published weights no more
     assert loaded.values(np.zeros((1, 3, 32, 32), np.uint8)).shape == (1, 15)
-
-
-def test_bfloat16_learns_and_keeps_float32_weights(started):
-    algorithm = started("learner.bf16=true", updates=8)
-    assert {p.dtype for p in module_of(algorithm).network.parameters()} == {torch.float32}
-    assert module_of(algorithm)._target_network.bf16

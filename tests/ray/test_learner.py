@@ -130,8 +130,8 @@ def test_complete_episodes_with_their_stop_and_their_rewards_reach_the_buffer(al
 def test_stored_frames_are_what_replay_by_reference_would_render(algorithm, photos):
     rows = np.flatnonzero(~held(algorithm)["terminated"])[:200]
     before, after = algorithm.replay.observations(rows)
-    renderer = ReplayRenderer(photos.thumbnails(64), 64, augment=False)
-    rendered = renderer(algorithm.replay.transitions[rows], np.random.default_rng(0))
+    renderer = ReplayRenderer(photos.thumbnails(64), 64)
+    rendered = renderer(algorithm.replay.transitions[rows])
     np.testing.assert_array_equal(before, rendered[0])
     np.testing.assert_array_equal(after, rendered[1])
 
@@ -305,7 +305,6 @@ def test_an_episode_that_could_not_be_scored_is_dropped_and_counted(photos):
         1,
         "learner.network=afterstate",
         "learner.replay=reference",
-        "learner.augment=true",
         "learner.remember_next_action=true",
         "learner.learning_starts=100",
     )

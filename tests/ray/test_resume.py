@@ -33,7 +33,6 @@ REPLAYS = {
     "reference": (
         "learner.network=afterstate",
         "learner.replay=reference",
-        "learner.augment=true",
         "learner.fresh_degradations=true",
         "learner.remember_next_action=true",
         "learner.learning_rate_end=0.0001",

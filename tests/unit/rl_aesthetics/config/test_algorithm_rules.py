@@ -54,7 +54,7 @@ PHOTOGRAPHIC = "configs/photographic.yaml"
     [
         *("learner.double_q=true", "learner.n_step=3", "learner.prioritized=true", "learner.priority_alpha=0.5"),
         *("learner.network.num_atoms=51", "learner.value_stopping=true", "learner.remember_next_action=true"),
-        *("learner.augment=true", "learner.crops=4", "training.target_update_frequency=100"),
+        *("learner.crops=4", "training.target_update_frequency=100"),
     ],
 )
 def test_what_an_algorithm_does_nothing_with_is_refused_even_if_it_is_the_default(setting):

@@ -141,7 +141,6 @@ def test_an_empty_file_means_the_defaults(file):
         ("state.shape=[3, 65, 65]", "needs equal, even sides"),
         ("dataset_generation.split_ratios=[0.5, 0.5, 0.5]", "must sum to 1, not 1.5"),
         ("training.epsilon_start=0.01", "epsilon_end must not exceed epsilon_start"),
-        ("learner.augment=true", "augment needs learner.replay=reference"),
         ("learner.network.warm_start=true", "network 'simple_cnn' has no option 'warm_start'; it has dueling, noisy"),
         ("ray.num_rollout_workers=0", "must be 'auto' or at least 1"),
         ("training.replay_capacity=100", "replay_capacity must be at least 500"),
