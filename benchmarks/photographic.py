@@ -43,6 +43,7 @@ from rl_aesthetics.episodes.photos import EpisodePhotos, Variants
 from rl_aesthetics.episodes.task import Task
 from rl_aesthetics.evaluation.evaluation import Evaluation
 from rl_aesthetics.evaluation.policies import juror_policy
+from rl_aesthetics.networks.settings import ToneSettings
 from rl_aesthetics.networks.tone_trunk import ToneTrunk
 from rl_aesthetics.photos.quality import IDENTICAL_DB, LEFT_ALONE_DB, PhotoQuality, measure, psnr
 from rl_aesthetics.photos.resize import reduce_image
@@ -85,9 +86,9 @@ def train(dataset: Path, output: Path, seed: int, minutes: float) -> Path:
 class Regression(nn.Module):
     """The agent's network, supervised: uint8 RGB `(B, 3, 64, 64)` to strengths of `PARAMETERS`, float32 `(B, 5)`."""
 
-    def __init__(self, **options):
+    def __init__(self, settings: ToneSettings):
         super().__init__()
-        self.trunk = ToneTrunk(**options)
+        self.trunk = ToneTrunk(settings)
         features = self.trunk.eval()(torch.zeros(1, 3, 64, 64, dtype=torch.uint8)).shape[1]
         self.head = nn.Sequential(nn.Linear(features, 128), nn.ReLU(), nn.Linear(128, len(PARAMETERS)))
 
@@ -102,8 +103,8 @@ def regress(dataset: RLDataset, minutes: float, seed: int) -> Editor:
     learner = load_config(str(CONFIG)).learner
     variants = Variants(learner.undegraded_share, learner.collage_share)
     photos = EpisodePhotos(dataset, edit_space(action_names("tonal")), variants=variants)
-    options = {name: learner.network_options[name] for name in ("widths", "histograms", "quantiles", "dropout")}
-    network, generator = Regression(**options).train(), np.random.default_rng(seed)
+    settings = learner.network.model_copy(update={"edits": False})
+    network, generator = Regression(settings).train(), np.random.default_rng(seed)
     average = torch.optim.swa_utils.AveragedModel(network, avg_fn=_average, use_buffers=True)
     optimizer = torch.optim.AdamW(network.parameters(), 2e-3, weight_decay=0.05, fused=True)
     started, limit = time.process_time(), 60 * minutes

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from rl_aesthetics.edits import edit_state, tone
-from rl_aesthetics.errors import UserError
+from rl_aesthetics.networks.settings import ToneSettings
 from rl_aesthetics.networks.tone_statistics import QUANTILE_FEATURES, bin_counts, tone_quantiles
 from rl_aesthetics.networks.trunks import Normalise
 
@@ -25,38 +25,23 @@ class ToneTrunk(nn.Module):
     thousands of photos. Of a few hundred they learn which photo it is, and leaving them out is better
     (benchmarks/README.md).
 
-    Args:
-        widths: channels of 3×3 convolutions with batch norm at half the resolution, which costs a third of the time.
-        histograms: widths of layers over the square roots of the joint histogram of the colours (8 bins a channel) and
-            of each channel's own (32 bins), counted at full resolution; True is one of 64.
-        dropout: share of the histograms and of their layers' outputs that is left out at random when learning.
-        mirror: in evaluation mode, the convolutions' features are means over the image and its mirror image: tone has
-            no left and right, and the errors of the two are not the same ones. Histograms see none anyway.
+    `widths` are channels of 3×3 convolutions with batch norm at half the resolution, which costs a third of the time.
+    `histograms` are widths of layers over the square roots of the joint histogram of the colours (8 bins a channel) and
+    of each channel's own (32 bins), counted at full resolution, and over what stands beside them; `dropout` is the
+    share of both that is left out at random when learning. With `mirror` the convolutions' features are means over the
+    image and its mirror image in evaluation mode: tone has no left and right, and the errors of the two are not the
+    same ones. Histograms see none anyway.
 
     Attributes:
         channels: of the observations.
         describes: whether all that it sees can be computed beforehand, as nothing before its layers is learned.
-
-    Raises:
-        UserError: neither convolutions nor histograms, or without these something that stands beside them.
     """
 
-    def __init__(
-        self,
-        widths: Sequence[int] = (32, 64, 96, 128),
-        histograms: bool | Sequence[int] = False,
-        mirror: bool = False,
-        dropout: float = 0.0,
-        quantiles: bool = False,
-        edits: bool = False,
-    ):
+    def __init__(self, settings: ToneSettings):
         super().__init__()
-        if not widths and not histograms:
-            raise UserError("network 'tone' sees nothing: give widths or histograms")
-        if (quantiles or edits) and not histograms:
-            raise UserError("network 'tone': quantiles and edits stand beside histograms; give widths of their layers")
-        self.mirror, self.quantiles, self.edits, self.describes = mirror, quantiles, edits, not widths
-        self.channels = 4 if edits else 3
+        widths, dropout = settings.widths, settings.dropout
+        self.mirror, self.quantiles, self.edits = settings.mirror, settings.quantiles, settings.edits
+        self.describes, self.channels = not widths, settings.channels
         self.normalise, self.halve = Normalise(), nn.AvgPool2d(2)
         layers, channels = [], 3
         for k, width in enumerate(widths):
@@ -65,10 +50,10 @@ class ToneTrunk(nn.Module):
             layers.append(nn.Sequential(convolution, nn.BatchNorm2d(width), nn.ReLU(inplace=True)))
             channels = width
         self.layers = nn.ModuleList(layers)
-        shares = _JOINT**3 + 3 * _OWN + (QUANTILE_FEATURES if quantiles else 0)
-        described = shares + (edit_state.EDITS_SIZE if edits else 0)
+        shares = _JOINT**3 + 3 * _OWN + (QUANTILE_FEATURES if self.quantiles else 0)
+        described = shares + (edit_state.EDITS_SIZE if self.edits else 0)
         self.leave_out = nn.Dropout(dropout)
-        self.histograms = _layers(described, [64] if histograms is True else histograms or [], dropout)
+        self.histograms = _layers(described, settings.histograms, dropout)
         self.shares = shares
         units = [field.unit if field.name in tone.TONE else 0.5 for field in edit_state.FIELDS]
         self.register_buffer("edit_units", 2 * torch.tensor(units), persistent=False)

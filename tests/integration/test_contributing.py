@@ -59,7 +59,7 @@ def run(commands, folder):
     [
         ("A transform", ["2 passed", "invert what is bright", "- solarise"]),
         ("A juror", ["1 passed", "how colourful an image is", "name: colourfulness"]),
-        ("A network", ["1 passed", "network: pooled_cnn"]),
+        ("A network", ["1 passed", "kind: pooled_cnn", "width: 32"]),
         ("A photo source", ["1 passed", "https://example.org/holidays.zip"]),
     ],
 )

@@ -31,9 +31,8 @@ EPOCHS = 6
 REPLAYS = {
     "frames": ("learner.network=simple_cnn",),
     "reference": (
-        "learner.network=edit_scoring",
+        "learner.network=afterstate",
         "learner.replay=reference",
-        "learner.augment=true",
         "learner.fresh_degradations=true",
         "learner.remember_next_action=true",
         "learner.learning_rate_end=0.0001",
@@ -238,7 +237,7 @@ def test_a_checkpoint_named_by_its_path_is_gone_on_from_without_its_replay_buffe
     [
         (["training.max_steps_per_episode=3"], "written with another step limit: 5, not 3"),
         (["action_space.add_stop_action=false"], "written with another actions: "),
-        (["learner.network=edit_scoring"], "written with another network: simple_cnn, not edit_scoring"),
+        (["learner.network=afterstate"], "written with another network: simple_cnn, not afterstate"),
         (["training.replay_capacity=200"], "leave rl_training.training.replay_capacity as it was"),
     ],
 )

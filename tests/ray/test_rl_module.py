@@ -14,9 +14,8 @@ from ray_cluster.learner.q_module import LOSS, TD_ERROR, TD_TARGET
 from ray_cluster.replay.replay import ReplayBuffer
 from ray_cluster.replay.transition import DISCOUNTS, NEXT_ACTIONS, NEXT_SCORES, SCORES, TRANSITION, WEIGHTS
 from rl_aesthetics.episodes.task import Task
-from rl_aesthetics.networks.afterstate import EditScoring
 from rl_aesthetics.networks.heads import set_noise
-from rl_aesthetics.networks.registry import make_network
+from rl_aesthetics.networks.registry import make_network, network_settings
 
 pytestmark = pytest.mark.ray
 TASK, BATCH = Task(), 12
@@ -32,8 +31,7 @@ def module_of(network="simple_cnn", *, double_q=True, remember=False, inference_
         action_space=action_space,
         inference_only=inference_only,
         model_config={
-            "network": network,
-            "network_options": options,
+            "network": network_settings(network, **options),
             "actions": TASK.actions,
             "double_q": double_q,
             "remember_next_action": remember,
@@ -90,7 +88,7 @@ def trained_on(module, batch):
     return {name: tensor.detach().numpy() for name, tensor in module.forward_train(batch).items()}
 
 
-@pytest.mark.parametrize("network", ["simple_cnn", "edit_scoring"])
+@pytest.mark.parametrize("network", ["simple_cnn", "afterstate"])
 @pytest.mark.parametrize("gamma", [0.37, 0.99])
 def test_double_q_lets_the_online_network_choose_and_the_target_network_value(network, gamma):
     module, batch = module_of(network), some_batch(gamma=gamma)
@@ -100,14 +98,14 @@ def test_double_q_lets_the_online_network_choose_and_the_target_network_value(ne
     assert (chosen != values(module._target_network, batch[Columns.NEXT_OBS]).argmax(1)).any()  # else it proves nothing
 
 
-@pytest.mark.parametrize("network", ["simple_cnn", "edit_scoring"])
+@pytest.mark.parametrize("network", ["simple_cnn", "afterstate"])
 def test_single_q_takes_the_target_networks_best(network):
     module, batch = module_of(network, double_q=False), some_batch()
     chosen = values(module._target_network, batch[Columns.NEXT_OBS]).argmax(1)
     np.testing.assert_allclose(trained_on(module, batch)[TD_TARGET], bellman(module, batch, chosen), atol=1e-5)
 
 
-@pytest.mark.parametrize("network", ["simple_cnn", "edit_scoring"])
+@pytest.mark.parametrize("network", ["simple_cnn", "afterstate"])
 def test_a_remembered_next_action_is_valued_as_it_is(network):
     module, batch = module_of(network, remember=True), some_batch()
     expected = bellman(module, batch, batch[NEXT_ACTIONS].numpy())
@@ -136,7 +134,7 @@ def test_the_loss_is_hubers_of_the_taken_actions_errors():
 
 
 def test_with_a_value_range_the_targets_are_the_same_and_the_loss_is_cross_entropy_within_it():
-    module, batch = module_of("edit_scoring", remember=True, value_range=(-1, 3)), some_batch()
+    module, batch = module_of("afterstate", remember=True, value_range=(-1, 3)), some_batch()
     outputs = trained_on(module, batch)
     target = bellman(module, batch, batch[NEXT_ACTIONS].numpy())
     np.testing.assert_allclose(outputs[TD_TARGET], target, atol=1e-5)
@@ -146,7 +144,7 @@ def test_with_a_value_range_the_targets_are_the_same_and_the_loss_is_cross_entro
     np.testing.assert_allclose(outputs[LOSS], cross_entropy, rtol=1e-3)
 
 
-@pytest.mark.parametrize("network", ["simple_cnn", "edit_scoring"])
+@pytest.mark.parametrize("network", ["simple_cnn", "afterstate"])
 def test_gradients_reach_the_online_network_alone(network):
     module = module_of(network)
     outputs = module.forward_train(some_batch())
@@ -158,7 +156,7 @@ def test_gradients_reach_the_online_network_alone(network):
 
 @pytest.mark.parametrize("remember", [False, True])
 def test_choosing_the_next_action_leaves_running_statistics_alone(remember):
-    module = module_of("edit_scoring", remember=remember)
+    module = module_of("afterstate", remember=remember)
     batches_seen = [m.num_batches_tracked for m in module.network.modules() if isinstance(m, torch.nn.BatchNorm2d)]
     module.forward_train(some_batch())
     assert [int(count) for count in batches_seen] == [1] * len(batches_seen)  # one: the taken actions' values
@@ -167,7 +165,7 @@ def test_choosing_the_next_action_leaves_running_statistics_alone(remember):
 
 
 def test_syncing_copies_running_statistics_too():
-    module = module_of("edit_scoring")
+    module = module_of("afterstate")
     module.forward_train(some_batch())
     module.sync_target_network()
     for name, tensor in module.network.state_dict().items():
@@ -182,9 +180,9 @@ def test_acting_is_greedy_and_the_acting_module_holds_one_network():
     np.testing.assert_array_equal(actions, values(module.network, batch[Columns.OBS]).argmax(1))
 
 
-def test_the_edit_scoring_network_values_results_not_actions():
+def test_the_afterstate_network_values_results_not_actions():
     """Undoing an edit leads to the same image whatever the photo looks like now, so it is worth the same."""
-    network = EditScoring(TASK.actions).eval()
+    network = make_network("afterstate", TASK.actions).eval()
     photo = torch.from_numpy(np.random.default_rng(0).integers(0, 256, (1, 3, 64, 64), np.uint8))
     edits = torch.arange(14)
     edited = network.edited(photo.repeat_interleave(14, 0), edits)
@@ -209,7 +207,7 @@ def stored_episodes(lengths):
     return buffer
 
 
-@pytest.mark.parametrize("network", ["simple_cnn", "edit_scoring"])
+@pytest.mark.parametrize("network", ["simple_cnn", "afterstate"])
 @pytest.mark.parametrize("n", [1, 2, 3, 5])
 @pytest.mark.parametrize("remember", [False, True])
 def test_n_step_targets_are_those_of_backing_up_the_value_one_step_at_a_time(network, n, remember):

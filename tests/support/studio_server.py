@@ -137,12 +137,12 @@ def write_dataset(root, juror):
 
 
 def greedy_agent(juror):
-    """The edit-scoring network with the pocket juror's weights: it takes the edit whose result looks best."""
-    network, pocket = make_network("edit_scoring", ACTIONS, 64), load_pocket_network()
+    """The afterstate network with the pocket juror's weights: it takes the edit whose result looks best."""
+    network, pocket = make_network("afterstate", ACTIONS, 64), load_pocket_network()
     head = next(module for module in pocket.head if isinstance(module, torch.nn.Linear))
     network.start_from(pocket.trunk, head.weight, head.bias)
     network.head.bias.data[1] += 1e-3  # where no edit looks better, stop
-    return DQNAgent(AgentDescription("edit_scoring", ACTIONS, (3, 64, 64), 5, juror.fingerprint), network)
+    return DQNAgent(AgentDescription("afterstate", ACTIONS, (3, 64, 64), 5, juror.fingerprint), network)
 
 
 def random_agent(juror):

@@ -13,6 +13,7 @@ from rl_aesthetics.agents.agent import AGENT_FILE, AgentDescription, DQNAgent
 from rl_aesthetics.edits.registry import REVERSIBLE, STOP
 from rl_aesthetics.errors import UserError
 from rl_aesthetics.networks.registry import NETWORKS
+from rl_aesthetics.networks.settings import AfterstateSettings
 
 ACTIONS = (*REVERSIBLE, STOP)
 OBSERVATIONS = np.random.default_rng(0).integers(0, 256, (4, 3, 64, 64), dtype=np.uint8)
@@ -75,10 +76,10 @@ def test_bug_3_a_description_with_another_number_of_actions_than_outputs_is_refu
 
 
 def test_the_networks_options_are_kept(tmp_path):
-    saved = DQNAgent(description(network="edit_scoring", network_options={"value_range": [-1, 3]}))
+    saved = DQNAgent(description(network=AfterstateSettings(value_range=(-1, 3))))
     saved.save(tmp_path / "a.safetensors")
     loaded = DQNAgent.load(tmp_path / "a.safetensors")
-    assert loaded.network.value_range == [-1, 3]
+    assert loaded.network.value_range == (-1, 3)
     np.testing.assert_array_equal(loaded.values(OBSERVATIONS), saved.values(OBSERVATIONS))
 
 
@@ -132,7 +133,7 @@ def test_safetensors_without_the_header_are_a_users_mistake(tmp_path):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda h: h.update(format=99), "format 99, this program reads 1"),
+        (lambda h: h.update(format=99), "format 99, this program reads 1 and 2"),
         (lambda h: h.pop("format") and None, "format None"),
         (lambda h: "{", "broken agent header"),
         (lambda h: "[]", "broken agent header: it is not a mapping"),
@@ -143,6 +144,9 @@ def test_safetensors_without_the_header_are_a_users_mistake(tmp_path):
         (lambda h: h.update(actions=["swap_gb", "swap_gb"]), "no usable list of actions"),
         (lambda h: h.update(actions=[]), "no usable list of actions"),
         (lambda h: h.update(network="resnet"), "unknown network 'resnet'"),
+        (lambda h: h.update(network={"kind": "resnet18", "pretrained": "/home"}), "asks for weights in another file"),
+        (lambda h: h.update(network={"kind": "simple_cnn", "x": 1}), "has no option 'x'"),
+        (lambda h: h.update(observation_shape=[4, 64, 64]), r"broken agent header: observations \(4, 64, 64\)"),
         (lambda h: h.update(network="atari_cnn"), "tensors do not fit"),
         (lambda h: h.update(observation_shape=[3, 65, 65]), "broken agent header: observations"),
         (lambda h: h.update(observation_shape=[64, 64]), "broken agent header: observation_shape"),
@@ -175,7 +179,7 @@ def test_observations_of_another_kind_are_refused(observations):
 
 def test_q_values_do_not_include_the_scores_of_what_is_seen():
     """Networks that value results learn Q + score; whoever asks for Q gets it whatever the network."""
-    agent, scores = DQNAgent(description(network="edit_scoring")), np.array([0.25, 0.5, 0.75, 1.0], np.float32)
+    agent, scores = DQNAgent(description(network="afterstate")), np.array([0.25, 0.5, 0.75, 1.0], np.float32)
     expected = agent.values(OBSERVATIONS) - scores[:, None]
     np.testing.assert_array_equal(agent.q_values(OBSERVATIONS, scores), expected)
     np.testing.assert_array_equal(agent.q_values(OBSERVATIONS), agent.values(OBSERVATIONS))

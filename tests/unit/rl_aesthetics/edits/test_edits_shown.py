@@ -22,6 +22,7 @@ from rl_aesthetics.evaluation.evaluation import Evaluation
 from rl_aesthetics.evaluation.policies import agent_policy
 from rl_aesthetics.networks.change_price import ChangePrice
 from rl_aesthetics.networks.registry import make_network
+from rl_aesthetics.networks.settings import ToneSettings
 from rl_aesthetics.networks.tone import STRENGTHS
 from rl_aesthetics.photos.quality import pixel_change
 from rl_aesthetics.plan.task import task_of, task_of_agent
@@ -164,7 +165,7 @@ def test_what_was_edited_is_never_left_out_when_learning():
 
 def test_an_agent_that_is_shown_its_edits_evaluates_and_edits_photos(tmp_path):
     torch.manual_seed(1)
-    description = AgentDescription("tone", ACTIONS, (4, 64, 64), 5, "", network_options=OPTIONS)
+    description = AgentDescription(ToneSettings(**OPTIONS), ACTIONS, (4, 64, 64), 5, "")
     DQNAgent(description).save(tmp_path / "agent.safetensors")
     agent = DQNAgent.load(tmp_path)
     assert agent.shows_edits
@@ -181,15 +182,20 @@ def test_an_agent_that_is_shown_its_edits_evaluates_and_edits_photos(tmp_path):
 @pytest.mark.parametrize(
     ("overrides", "message"),
     [
-        (["state.shape=[3, 64, 64]"], "4 channels"),
-        (["learner.network_options.edits=false"], "4 channels"),
-        (["learner.network_options.widths=[8]"], "widths"),
-        (["learner.network=atari_cnn", "learner.network_options={}"], "4 channels"),
+        (["state.shape=[4, 64, 64]", "learner.network.edits=false"], "4 channels"),
+        (["learner.network.widths=[8]"], "widths"),
+        (["learner.network=atari_cnn", "state.shape=[4, 64, 64]"], "4 channels"),
     ],
 )
 def test_networks_and_observations_that_do_not_fit_are_refused(overrides, message):
     with pytest.raises(UserError, match=message):
         load_config("configs/photographic.yaml", overrides)
+
+
+def test_the_network_decides_what_is_seen_and_four_channels_may_be_written_out():
+    for shape in ("[3, 64, 64]", "[4, 64, 64]"):
+        config = load_config("configs/photographic.yaml", [f"state.shape={shape}"])
+        assert config.observation_shape == task_of(config).observation_shape == (4, 64, 64)
 
 
 def test_a_training_that_would_show_reversible_edits_is_refused_before_it_starts():

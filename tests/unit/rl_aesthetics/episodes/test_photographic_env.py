@@ -249,8 +249,8 @@ def test_all_edits_together_have_states_too():
 
 
 @pytest.mark.parametrize("actions", [TASK.actions, ("crop_square", "clahe", "exposure_up", STOP)])
-def test_the_edit_scoring_network_looks_at_one_more_step_of_what_it_sees(actions):
-    network = make_network("edit_scoring", actions).eval()
+def test_the_afterstate_network_looks_at_one_more_step_of_what_it_sees(actions):
+    network = make_network("afterstate", actions).eval()
     image = torch.from_numpy(np.ascontiguousarray(scene(64, 64, 0)[..., ::-1].transpose(2, 0, 1)))[None]
     for number, name in enumerate(actions):
         seen = network.edited(image, torch.tensor([number]))[0].numpy().transpose(1, 2, 0)[..., ::-1]
