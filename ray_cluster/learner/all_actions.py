@@ -103,7 +103,7 @@ class AllActionsModule(QModule):
     as one of temperature, a bright photo more than a dark one, and without the division most of the loss would be how
     bad great edits of bright photos are, where what matters is which small one is good.
 
-    The squared errors of the estimated strengths, where the network has any, are added.
+    The squared errors of the estimated strengths are added, where the network makes any.
 
     A training batch has `ACTION_REWARDS` and `SPREADS` `(B, A)`, `REMAINING` `(B, P)`, and `DESCRIBED` `(B, D)`, or
     `OBS` where what the network sees is learned, too.
@@ -125,9 +125,8 @@ class AllActionsModule(QModule):
             values_MBA, estimates_MBP = self.network.learned(batch[DESCRIBED])
             errors_MBA = values_MBA - targets_BA
             loss_B = (errors_MBA / batch[SPREADS]).square().mean(2).sum(0)
-            if estimates_MBP.shape[2]:
-                wrong_MBP = estimates_MBP - batch[REMAINING]
-                loss_B = loss_B + wrong_MBP.nan_to_num().square().mean(2).sum(0)  # NaN: strengths are not known
+            wrong_MBP = estimates_MBP - batch[REMAINING]
+            loss_B = loss_B + wrong_MBP.nan_to_num().square().mean(2).sum(0)  # NaN: strengths are not known
         return {LOSS: loss_B, TD_ERROR: errors_MBA.detach().mean(0).abs().amax(1), TD_TARGET: targets_BA}
 
 

@@ -74,5 +74,4 @@ class Learner(Section):
     @property
     def describes_beforehand(self) -> bool:
         """Whether all that the network sees of a photo can be computed once, as nothing of it is learned."""
-        network = self.network
-        return self.algorithm == "all_actions" and isinstance(network, ToneSettings) and not network.widths
+        return self.algorithm == "all_actions" and isinstance(self.network, ToneSettings)

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from rl_aesthetics.config.rules import UNUSED
+from rl_aesthetics.networks.registry import of_last_format
 
 _log = logging.getLogger(__name__)
 
@@ -82,7 +83,11 @@ OLD_NAMES: dict[str, OldName] = {
 
 
 def renamed(tree: Mapping[str, Any]) -> dict[str, Any]:
-    """A configuration that an earlier version wrote, in today's names."""
+    """A configuration that an earlier version wrote, in today's names.
+
+    Raises:
+        ValueError: it says the same thing in both, and not the same.
+    """
     found: dict[str, Any] = deepcopy(dict(tree))
     for key, old in OLD_NAMES.items():
         *path, name = key.split(".")
@@ -92,10 +97,18 @@ def renamed(tree: Mapping[str, Any]) -> dict[str, Any]:
         value = section.pop(name)
         if value != old.default:
             for new_key, now in _said_now(key, value).items():
-                put(found, new_key.split("."), now)
+                *above, last = new_key.split(".")
+                if (there := (_section(found, above) or {}).get(last, now)) != now:
+                    raise ValueError(f"{key} means {new_key}={now}, not {there}")
+                put(found, [*above, last], now)
     if (_section(dict(tree), ["learner"]) or {}).get("full_information"):
         _leave_out_unused(found)
-    network = (_section(found, ["learner"]) or {}).get("network")
+    learner = _section(found, ["learner"]) or {}
+    if "network_options" in (_section(dict(tree), ["learner"]) or {}):
+        given = learner.get("network", {})
+        options = given if isinstance(given, dict) else {"kind": given}
+        learner["network"] = of_last_format(options.pop("kind", "simple_cnn"), options)
+    network = learner.get("network")
     if isinstance(network, dict) and network.get("pretrained") is not None:
         network.pop("architecture", None)  # was written beside the weights that it comes from
     return found

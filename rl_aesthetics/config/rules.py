@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from rl_aesthetics.networks.settings import AfterstateSettings, ToneSettings
+from rl_aesthetics.networks.settings import AfterstateSettings
 
 if TYPE_CHECKING:
     from rl_aesthetics.config.config import Config
@@ -97,5 +97,3 @@ def check_observations(learner: Learner, state: State) -> None:
             f"rl_training.state.shape says {channels} channels, and learner.network={network.kind} looks at "
             f"{network.channels}: leave it at 3, the network's own are added"
         )
-    if isinstance(network, ToneSettings) and network.strengths and not learner.describes_beforehand:
-        raise ValueError("learner.network.strengths needs learner.algorithm=all_actions, and learner.network.widths=[]")

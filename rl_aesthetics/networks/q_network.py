@@ -16,6 +16,9 @@ from rl_aesthetics.networks.settings import HeadSettings
 UNSETTLED = -1.5, 1.5
 """Between which returns lie where nobody said so."""
 
+PLAIN = HeadSettings(kind="plain")
+"""A head without anything that was added to DQN since."""
+
 
 class QNetwork(nn.Module):
     """Values of all actions for a batch of observations.
@@ -28,7 +31,7 @@ class QNetwork(nn.Module):
         values_include_score: the outputs are Q(s, a) + score(s). Rewards are differences of scores, so this sum does
             not depend on score(s): it is the value of what the action leads to, on the scale of the scores. The arg max
             is the same; the learner puts the scores into its targets.
-        mirror: whether `Afterstate` looks at the mirror image, too, when acting (`ToneTrunk` has its own).
+        mirror: whether `Afterstate` looks at the mirror image, too, when acting.
     """
 
     values_include_score = False
@@ -88,7 +91,7 @@ class HeadPerAction(QNetwork):
         size: int,
         trunk: nn.Module,
         hidden: int,
-        settings: HeadSettings,
+        settings: HeadSettings = PLAIN,
     ):
         super().__init__(actions, size)
         atoms = settings.num_atoms

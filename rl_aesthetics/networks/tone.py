@@ -16,7 +16,10 @@ from rl_aesthetics.networks.settings import ToneSettings
 from rl_aesthetics.networks.tone_trunk import ToneTrunk
 
 STRENGTHS = edit_state.FINELY
-"""The tonal parameters whose strengths `Tone` can estimate."""
+"""The tonal parameters whose strengths `Tone` estimates."""
+
+HIDDEN = 128
+"""Width of the heads' hidden layer."""
 
 
 class Tone(HeadPerAction):
@@ -25,24 +28,21 @@ class Tone(HeadPerAction):
     A value is learned in units of the edit's size: three steps of exposure change a photo nine times as much as a fine
     one, and are worth as much more or less.
 
-    With `strengths` the last layer also estimates how far each parameter of `STRENGTHS` still is from the original's.
-    The degradation's strengths are known while training: an auxiliary task (arXiv 1611.05397) that says more of a photo
-    than rewards do, and whose estimates nobody needs afterwards. `members` learn side by side from the same samples;
-    their errors on photos that none has seen are not the same ones. The price of change (`ChangePrice`) is computed and
-    only the rest learned, where it is known.
+    The last layer also estimates how far each parameter of `STRENGTHS` still is from the original's. The degradation's
+    strengths are known while training: an auxiliary task (arXiv 1611.05397) that says more of a photo than rewards do,
+    and whose estimates nobody needs afterwards. Members learn side by side from the same samples; their errors on
+    photos that none has seen are not the same ones. The price of change (`ChangePrice`) is computed and only the rest
+    learned, where it is known.
     """
 
     def __init__(self, actions: Sequence[str], size: int, settings: ToneSettings):
-        super().__init__(actions, size, ToneTrunk(settings), settings.hidden, settings)
-        outputs, own = len(self.actions) + (len(STRENGTHS) if settings.strengths else 0), self.head
-
-        def new_head() -> ActionHead:
-            return ActionHead(own.features, own.hidden, outputs, noisy=settings.noisy)
-
-        if settings.strengths:
-            self.head = new_head()
+        super().__init__(actions, size, _trunk(settings), HIDDEN)
+        values = self.head  # its place is taken by one that estimates strengths, too
+        outputs = len(self.actions) + len(STRENGTHS)
+        self.head = ActionHead(values.features, HIDDEN, outputs)
         self.others = nn.ModuleList(
-            nn.ModuleDict({"trunk": ToneTrunk(settings), "head": new_head()}) for _ in range(settings.members - 1)
+            nn.ModuleDict({"trunk": _trunk(settings), "head": ActionHead(values.features, HIDDEN, outputs)})
+            for _ in range(settings.members - 1)
         )
         limit, price = settings.change_limit, settings.change_price
         self.price = ChangePrice(self.actions, limit, price) if limit < 1 else None
@@ -50,30 +50,26 @@ class Tone(HeadPerAction):
         self.register_buffer("scale_A", scale_A / settings.value_scale, persistent=False)
 
     def forward(self, observations_BCHW: Tensor) -> Tensor:
-        if self.trunk.describes:
-            return self.of_description(self.trunk.describe(observations_BCHW), observations_BCHW)
-        values_BA = super().forward(observations_BCHW)[:, : len(self.actions)] * self.scale_A
-        return self._less_price(values_BA, observations_BCHW)
+        return self.of_description(self.trunk.describe(observations_BCHW), observations_BCHW)
 
     def of_description(self, described_BD: Tensor, observations_BCHW: Tensor) -> Tensor:
         """What `forward` gives of observations that `trunk.describe` has described already."""
-        return self._less_price(self.learned(described_BD)[0].mean(0), observations_BCHW)
-
-    def _less_price(self, values_BA: Tensor, observations_BCHW: Tensor) -> Tensor:
+        values_BA = self.learned(described_BD)[0].mean(0)
         if self.price is None:
             return values_BA
         return values_BA - torch.from_numpy(self.price(observations_BCHW.cpu().numpy())).to(values_BA.device)
 
     def learned(self, described_BD: Tensor) -> tuple[Tensor, Tensor]:
         """What each of M members makes of what `trunk.describe` gives: values without the price of change
-        `(M, B, A)`, and estimated strengths `(M, B, len(STRENGTHS))`, empty where none are."""
+        `(M, B, A)`, and estimated strengths `(M, B, len(STRENGTHS))`."""
         members = [(self.trunk, self.head), *((other["trunk"], other["head"]) for other in self.others)]
-        outputs = [head(trunk.of_description(described_BD)) for trunk, head in members]
-        if self.distributional:
-            return ((outputs[0].softmax(2) @ self.support_Z) * self.scale_A)[None], outputs[0].new_zeros(1, 0, 0)
-        outputs_MBO = torch.stack([output_BOZ[..., 0] for output_BOZ in outputs])
+        outputs_MBO = torch.stack([head(trunk.of_description(described_BD))[..., 0] for trunk, head in members])
         actions = len(self.actions)
         return outputs_MBO[..., :actions] * self.scale_A, outputs_MBO[..., actions:]
+
+
+def _trunk(settings: ToneSettings) -> ToneTrunk:
+    return ToneTrunk(settings.histograms, settings.dropout)
 
 
 def _steps(name: str) -> float:

@@ -53,7 +53,7 @@ PHOTOGRAPHIC = "configs/photographic.yaml"
     "setting",
     [
         *("learner.double_q=true", "learner.n_step=3", "learner.prioritized=true", "learner.priority_alpha=0.5"),
-        *("learner.network.num_atoms=51", "learner.value_stopping=true", "learner.remember_next_action=true"),
+        *("learner.value_stopping=true", "learner.remember_next_action=true"),
         *("learner.crops=4", "training.target_update_frequency=100"),
     ],
 )
@@ -62,6 +62,11 @@ def test_what_an_algorithm_does_nothing_with_is_refused_even_if_it_is_the_defaul
     with pytest.raises(UserError, match=rf"{key} is not for learner\.algorithm=all_actions") as told:
         load_config(PHOTOGRAPHIC, [setting])
     assert "\n" not in str(told.value)
+
+
+def test_atoms_are_of_a_network_and_still_nothing_for_all_actions():
+    with pytest.raises(UserError, match=r"learner\.network\.num_atoms is not for learner\.algorithm=all_actions"):
+        load_config(PHOTOGRAPHIC, ["learner.network={kind: simple_cnn, num_atoms: 51}"])
 
 
 @pytest.mark.parametrize(
@@ -101,9 +106,10 @@ def test_full_information_of_the_last_format_means_all_actions(tmp_path, complet
     assert load_config(tmp_path / "old.yaml") == load_config(PHOTOGRAPHIC)
 
 
-def test_the_old_name_and_the_new_one_must_not_contradict_each_other():
-    with pytest.raises(UserError, match="full_information means algorithm=all_actions, not dqn"):
-        load_config(None, ["learner.full_information=true", "learner.algorithm=dqn"])
+def test_the_old_name_and_the_new_one_must_not_contradict_each_other(tmp_path):
+    (tmp_path / "both.yaml").write_text("learner: {full_information: true, algorithm: dqn}")
+    with pytest.raises(UserError, match=r"both.yaml: .*full_information means learner.algorithm=all_actions, not dqn"):
+        load_config(tmp_path / "both.yaml")
 
 
 def resolved(*overrides):
