@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from rl_aesthetics.config.rules import UNUSED
+from rl_aesthetics.errors import UserError
 
 _log = logging.getLogger(__name__)
 
@@ -36,8 +37,7 @@ class OldName:
 
 
 UNUSED_THEN = {
-    "learner.double_q": True,
-    "learner.remember_next_action": False,
+    "learner.target_action": "online",
     "learner.n_step": 1,
     "learner.value_stopping": False,
     "learner.prioritized": False,
@@ -68,6 +68,9 @@ OLD_NAMES: dict[str, OldName] = {
         for name, default in _OF_THE_NETWORK.items()
     },
     "learner.full_information": OldName(False, lambda on: {"learner.algorithm": "all_actions" if on else "dqn"}),
+    "learner.double_q": OldName(True, lambda on: {"learner.target_action": "online" if on else "target"}),
+    # Had the last word: with it the other made no difference.
+    "learner.remember_next_action": OldName(False, lambda on: {"learner.target_action": "stored" if on else "online"}),
     "learner.network_options": OldName(
         {}, lambda options: {f"learner.network.{name}": value for name, value in options.items()}
     ),
@@ -76,8 +79,13 @@ OLD_NAMES: dict[str, OldName] = {
 
 
 def renamed(tree: Mapping[str, Any]) -> dict[str, Any]:
-    """A configuration that an earlier version wrote, in today's names."""
+    """A configuration that an earlier version wrote, in today's names.
+
+    Raises:
+        UserError: it says one thing in an old name and another in the new one.
+    """
     found: dict[str, Any] = deepcopy(dict(tree))
+    said: Changes = {}
     for key, old in OLD_NAMES.items():
         *path, name = key.split(".")
         section = _section(found, path)
@@ -85,8 +93,12 @@ def renamed(tree: Mapping[str, Any]) -> dict[str, Any]:
             continue
         value = section.pop(name)
         if value != old.default:
-            for new_key, now in _said_now(key, value).items():
-                put(found, new_key.split("."), now)
+            said |= _said_now(key, value)
+    for key, now in said.items():
+        *path, name = key.split(".")
+        if (there := (_section(found, path) or {}).get(name, now)) != now:
+            raise UserError(f"{key} is {there}, and {now} by the name that it had before: leave the old name out")
+        put(found, key.split("."), now)
     if (_section(dict(tree), ["learner"]) or {}).get("full_information"):
         _leave_out_unused(found)
     network = (_section(found, ["learner"]) or {}).get("network")

@@ -35,7 +35,7 @@ REPLAYS = {
         "learner.replay=reference",
         "learner.augment=true",
         "learner.fresh_degradations=true",
-        "learner.remember_next_action=true",
+        "learner.target_action=stored",
         "learner.learning_rate_end=0.0001",
         "learner.weight_average=0.9",
     ),
