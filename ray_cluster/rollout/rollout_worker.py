@@ -135,7 +135,7 @@ class RolloutWorker(SingleAgentEnvRunner):
         explore = self._generator.random(self.num_envs) < epsilon
         random_actions = self._generator.integers(0, len(self.env.space), self.num_envs)
         # Most of an afterstate worker's time: what is about to be reset, or begins at random, is not looked at.
-        remembers = self.module.model_config.get("remember_next_action", False)
+        remembers = self.module.model_config.get("target_action") == "stored"
         looked_at = ~resetting & (~explore | np.array([remembers and bool(mine) for mine in self._records]))
         live, place_B, known = np.flatnonzero(~resetting), np.cumsum(~resetting) - 1, {}
         if self._note is not None:

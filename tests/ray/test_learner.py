@@ -49,7 +49,7 @@ def algorithm(photos):
         f"learner.samples_per_insert={RATIO}",
         "learner.learning_starts=200",
         "learner.replay=frames",
-        "learner.remember_next_action=true",
+        "learner.target_action=stored",
     )
     yield algorithm
     algorithm.stop()
@@ -305,7 +305,7 @@ def test_an_episode_that_could_not_be_scored_is_dropped_and_counted(photos):
         1,
         "learner.network=afterstate",
         "learner.replay=reference",
-        "learner.remember_next_action=true",
+        "learner.target_action=stored",
         "learner.learning_starts=100",
     )
     deadline = time.monotonic() + 60
@@ -327,7 +327,7 @@ def test_a_juror_killed_three_times_leaves_no_wrong_reward(photos):
         1,
         "juror.score_cache_size=8",  # nearly nothing is remembered, so that every step asks
         "learner.learning_starts=100",
-        "learner.remember_next_action=true",
+        "learner.target_action=stored",
         juror=juror,
     )
 
