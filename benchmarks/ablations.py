@@ -31,6 +31,7 @@ from juror_service.jurors.registry import load_juror
 from rl_aesthetics.config.config import load_config
 from rl_aesthetics.datasets.dataset import RLDataset
 from rl_aesthetics.evaluation.evaluation import Evaluation
+from rl_aesthetics.evaluation.oracle import Oracle
 from rl_aesthetics.plan.task import task_of
 
 TUNED = Path(__file__).parents[1] / "configs" / "tuned.yaml"
@@ -142,7 +143,7 @@ def main() -> None:
 
     config = load_config(TUNED)
     tested = Evaluation(test_set, load_juror(config.juror.name, threads=1), task_of(config))
-    tested.best_N = tested.best_scores()
+    tested.best_N = Oracle(tested).best_scores()
     folder = Path(tempfile.mkdtemp()) if arguments.quick else RESULTS
     key = {"photos": train_set.fingerprint, "juror": tested.scorer.fingerprint, "asked": trained}
     rows = kept(folder / "ablations.jsonl", key)

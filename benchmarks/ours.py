@@ -10,7 +10,7 @@ from setting import Policy, Setting
 
 from ray_cluster.cluster.topology import one_machine, plan
 from ray_cluster.jurors.actor_scorer import start_jurors
-from ray_cluster.learner.algorithm import build_algorithm
+from ray_cluster.learner.build import build_algorithm
 from rl_aesthetics.agents.agent import AgentDescription, DQNAgent
 from rl_aesthetics.config.config import Config
 from rl_aesthetics.evaluation.policies import agent_policy

@@ -42,6 +42,7 @@ from rl_aesthetics.enhance.enhance import enhance_photo
 from rl_aesthetics.episodes.photos import EpisodePhotos, Variants
 from rl_aesthetics.episodes.task import Task
 from rl_aesthetics.evaluation.evaluation import Evaluation
+from rl_aesthetics.evaluation.policies import juror_policy
 from rl_aesthetics.networks.tone_trunk import ToneTrunk
 from rl_aesthetics.photos.quality import IDENTICAL_DB, LEFT_ALONE_DB, PhotoQuality, measure, psnr
 from rl_aesthetics.photos.resize import reduce_image
@@ -154,7 +155,7 @@ def oracle(photos: RLDataset) -> list[np.ndarray]:
     """What greedy steps lead to if every result can be compared with the original."""
     task = Task(action_names("tonal"), 16, make_reward(step_penalty=0.0, terminal_bonus=0.0))
     evaluation = Evaluation(photos, ReferenceScorer(), task)
-    finals_N = evaluation.run(evaluation.juror_policy()).finals_N
+    finals_N = evaluation.run(juror_policy(evaluation.space, evaluation.scores)).finals_N
     return [evaluation.result(place, int(state)) for place, state in enumerate(finals_N)]
 
 

@@ -51,7 +51,7 @@ def filled(capacity: int, frames: bool, prioritized: bool) -> ReplayBuffer:
 
 
 def draw(buffer: ReplayBuffer, batch: int, n_step: int, generator: np.random.Generator, out) -> np.ndarray:
-    """One batch, as `ActorLearnerDQN` draws it; its rows."""
+    """One batch, as `ActorLearner` draws it; its rows."""
     rows = buffer.sample(batch, generator)
     sample = buffer.steps(rows, n_step, GAMMA)
     if isinstance(buffer, PrioritizedReplayBuffer):

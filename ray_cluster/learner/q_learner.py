@@ -9,11 +9,11 @@ import torch
 from ray.rllib.algorithms.dqn.torch.dqn_torch_learner import DQNTorchLearner
 from ray.rllib.core import DEFAULT_MODULE_ID
 from ray.rllib.core.learner.training_data import TrainingData
-from ray.rllib.core.rl_module.apis import TargetNetworkAPI
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 
-from ray_cluster.learner.q_module import LOSS, TD_ERROR, WEIGHTS
+from ray_cluster.learner.q_module import LOSS, TD_ERROR
+from ray_cluster.replay.transition import WEIGHTS
 
 
 def moving_average(decay: float) -> Callable[[list[Tensor], list[Tensor], Tensor], None]:
@@ -33,7 +33,7 @@ def moving_average(decay: float) -> Callable[[list[Tensor], list[Tensor], Tensor
 
 
 class QLearner(DQNTorchLearner):
-    """The network's loss on the actions that were taken, AdamW, a target network synced every so many updates.
+    """The module's loss, AdamW, a target network, where there is one, synced every so many updates.
 
     RLlib builds it, checkpoints it and calls `update` with columns for several minibatches. What is done for each of
     them is the gradient step alone; RLlib would slice, count, time and log for each, and check every gradient for
@@ -47,8 +47,7 @@ class QLearner(DQNTorchLearner):
         self.updates = self.skipped_updates = 0
         self.losses: list[Tensor] = []
         extra = self.config.learner_config_dict
-        module = self.module[DEFAULT_MODULE_ID].unwrapped()
-        for network in (module.network, module._target_network):
+        for network in self.module[DEFAULT_MODULE_ID].unwrapped().networks():
             network.bf16 = extra["bf16"]
             if extra["compile"]:
                 for layers in network.children():
@@ -68,7 +67,7 @@ class QLearner(DQNTorchLearner):
 
     @classmethod
     def rl_module_required_apis(cls) -> list[type]:
-        return [TargetNetworkAPI]
+        return []  # `QModule` is all that is asked of
 
     def configure_optimizers_for_module(self, module_id: str, config=None) -> None:
         network = self._module[module_id].unwrapped().network
@@ -98,7 +97,7 @@ class QLearner(DQNTorchLearner):
         """One gradient step for each minibatch, in order.
 
         Args:
-            training_data: whose `batch` has the columns that `QModule` describes, as tensors on the CPU, of a multiple
+            training_data: whose `batch` has the columns that the module describes, as tensors on the CPU, of a multiple
                 of `minibatch_size` transitions.
             timesteps: `learning_rate`, for all of them.
 

@@ -26,7 +26,8 @@ from ray_cluster.cluster.session import cluster_nodes, ray_session
 from ray_cluster.cluster.topology import plan
 from ray_cluster.jurors.actor_scorer import ActorScorer, start_jurors
 from ray_cluster.jurors.local_scorer import reference_scorer
-from ray_cluster.learner.algorithm import build_algorithm, episode_settings
+from ray_cluster.learner.algorithms import algorithm_named
+from ray_cluster.learner.build import build_algorithm, episode_settings
 from ray_cluster.rollout.validation_worker import ValidationWorker
 from ray_cluster.tracking.provenance import job_metadata
 from ray_cluster.tracking.tracker import Tracker, remember_run
@@ -105,6 +106,7 @@ class Training:
         self.task = task_of(config)
         self.config = config = fit_values(config, self.task)
         initial_network(config, self.task)  # what it cannot be made of is told now
+        algorithm_named(config.learner.algorithm)
         self.initial_agent = None
         if config.learner.initial_agent:
             self.initial_agent = DQNAgent.load(config.learner.initial_agent)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -91,17 +92,28 @@ class DQNAgent:
         return self.description.observation_shape[0] == 4
 
     def values(self, observations_BCHW: np.ndarray) -> np.ndarray:
-        """float32 `(B, A)` from uint8 `(B, C, S, S)`: what the network expects of each action.
-
-        They are comparable between the actions of one observation; whether they hold the score of the observation
-        itself depends on the network (`QNetwork.values_include_score`).
-        """
+        """float32 `(B, A)` from uint8 `(B, C, S, S)`: the network's outputs as they are, to compare the actions of one
+        observation by; whether they hold its score depends on the network (`q_values`)."""
         expected = (len(observations_BCHW), *self.description.observation_shape)
         if observations_BCHW.shape != expected or observations_BCHW.dtype != np.uint8:
             raise ValueError(f"expected uint8 {expected}, got {observations_BCHW.dtype} {observations_BCHW.shape}")
         device = next(self.network.parameters(), torch.empty(0)).device
         with torch.inference_mode():
             return self.network(torch.from_numpy(np.ascontiguousarray(observations_BCHW)).to(device)).cpu().numpy()
+
+    def q_values(
+        self, observations_BCHW: np.ndarray, scores_B: np.ndarray | Sequence[float] | None = None
+    ) -> np.ndarray:
+        """Q(s, a), float32 `(B, A)` from uint8 `(B, C, S, S)`: the return that is expected of each action.
+
+        Args:
+            scores_B: of the observations. The values of some networks include them, and they are taken out of these;
+                None, where nobody knows them, leaves them in.
+        """
+        values_BA = self.values(observations_BCHW)
+        if scores_B is None or not self.network.values_include_score:
+            return values_BA
+        return values_BA - np.asarray(scores_B, np.float32)[:, None]
 
     def act(self, observations_BCHW: np.ndarray) -> np.ndarray:
         """Action indices int `(B,)`: the arg max of `values`."""

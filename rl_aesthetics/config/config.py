@@ -11,13 +11,21 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from pydantic import BaseModel, Field, ValidationError, model_validator
+from pydantic import (
+    BaseModel,
+    Field,
+    SerializerFunctionWrapHandler,
+    ValidationError,
+    model_serializer,
+    model_validator,
+)
 
 from rl_aesthetics.config.cluster import Checkpoints, Juror, MLflow, RayCluster
 from rl_aesthetics.config.curriculum import Curriculum
 from rl_aesthetics.config.exploration import Exploration
 from rl_aesthetics.config.learner import Learner
-from rl_aesthetics.config.rules import check_algorithm, check_sight
+from rl_aesthetics.config.old_names import renamed
+from rl_aesthetics.config.rules import check_algorithm, check_all_actions, check_sight, check_unused, without_unused
 from rl_aesthetics.config.section import Section
 from rl_aesthetics.config.training import RLTraining
 from rl_aesthetics.config.yaml_file import read_mapping
@@ -38,9 +46,19 @@ class Config(Section):
     checkpoints: Checkpoints = Checkpoints()
     mlflow: MLflow = MLflow()
 
+    @model_validator(mode="before")
+    @classmethod
+    def _names_of_the_last_format(cls, tree: Any) -> Any:
+        return renamed(tree)
+
+    @model_serializer(mode="wrap")
+    def _without_unused(self, written: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        return without_unused(written(self))
+
     @model_validator(mode="after")
     def _options_that_need_each_other(self) -> Config:
         training, learner = self.rl_training.training, self.learner
+        check_unused(self)
         try:
             reward = self.rl_training.reward.make(training.gamma)
         except UserError as error:
@@ -57,12 +75,8 @@ class Config(Section):
             raise ValueError("learner.value_stopping needs rl_training.action_space.add_stop_action")
         if learner.value_stopping and reward.prices_change:  # the change of photos not stopped at is not recorded
             raise ValueError("learner.value_stopping excludes rl_training.reward.fidelity_weight and change_limit")
-        known = self.juror.name == "reference" and learner.replay == "frames"
-        if learner.full_information and (training.gamma or not known):
-            raise ValueError(
-                "learner.full_information needs rl_training.training.gamma=0, juror.name=reference and "
-                "learner.replay=frames: only then is every action's value known at once"
-            )
+        if learner.algorithm == "all_actions":
+            check_all_actions(self)
         check_sight(learner, self.rl_training.state)
         if learner.warm_start and learner.network != "edit_scoring":
             raise ValueError("learner.warm_start needs learner.network=edit_scoring")

@@ -13,6 +13,11 @@ from rl_aesthetics.config.section import Fraction, Positive, Section
 class Learner(Section):
     """How the transitions are learned from."""
 
+    algorithm: str = Field(
+        "dqn",
+        description="'dqn', or 'all_actions': learn every action's reward from each state, a contextual bandit with "
+        "full feedback (juror.name=reference and gamma=0 only)",
+    )
     network: str = Field("simple_cnn", description="a Q-network, see rl_aesthetics/networks")
     network_options: dict[str, Any] = Field({}, description="the network's own, such as value_range of 'edit_scoring'")
     initial_agent: Path | None = Field(None, description="an agent file to go on from, such as a checkpoint")
@@ -66,9 +71,6 @@ class Learner(Section):
     collage_share: Fraction = Field(
         0.0, description="share of these episodes on two photos put together ('tonal' and its like, fresh degradations)"
     )
-    full_information: bool = Field(
-        False, description="learn every action's reward from each state (juror.name=reference and gamma=0 only)"
-    )
     checkpoint_frequency: Positive = Field(1, description="epochs between two checkpoints")
     keep_checkpoints: Positive = Field(3, description="checkpoints to keep beside the best agent")
     max_minutes: float | None = Field(None, gt=0, description="stop after this much training time")
@@ -79,3 +81,10 @@ class Learner(Section):
         False, description="sample and learn in turns: slower, and one seed gives one result, bit for bit"
     )
     seed: int = Field(0, ge=0, description="decides everything random in training")
+
+    @property
+    def describes_beforehand(self) -> bool:
+        """Whether all that the network sees of a photo can be computed once, as nothing of it is learned."""
+        return (
+            self.algorithm == "all_actions" and self.network == "tone" and not self.network_options.get("widths", True)
+        )

@@ -1,16 +1,71 @@
-"""Which options of the learning algorithm cannot work together; `config.py` asks."""
+"""Which options of the learning algorithms there are for which, and which cannot work together; `config.py` asks."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from rl_aesthetics.config.config import Config
     from rl_aesthetics.config.exploration import Exploration
     from rl_aesthetics.config.learner import Learner
     from rl_aesthetics.config.training import State, Training
 
 _HEAD = ("dueling", "noisy", "num_atoms", "frozen")
 """Settings of the learner that are options of the network, too."""
+
+
+UNUSED: dict[str, tuple[str, ...]] = {
+    "all_actions": (
+        *("learner.double_q", "learner.remember_next_action", "learner.n_step", "learner.value_stopping"),
+        *("learner.prioritized", "learner.priority_alpha", "learner.priority_beta"),
+        *("learner.num_atoms", "learner.value_support", "learner.warm_start"),
+        *("learner.augment", "learner.smallest_crop", "learner.crops"),
+        "rl_training.training.target_update_frequency",
+    )
+}
+"""Settings that an algorithm does nothing with, by its name; those that are not named here use them all."""
+
+
+def check_unused(config: Config) -> None:
+    """Raise ValueError where somebody set what the algorithm does nothing with: it would be ignored without a word."""
+    name = config.learner.algorithm
+    for key in UNUSED.get(name, ()):
+        section: Any = config
+        *path, setting = key.split(".")
+        for part in path:
+            section = getattr(section, part)
+        if setting in section.model_fields_set:
+            raise ValueError(f"{key} is not for learner.algorithm={name}, which does nothing with it: leave it out")
+
+
+def without_unused(tree: dict[str, Any]) -> dict[str, Any]:
+    """A written configuration less what its algorithm does nothing with, so that it can be read back."""
+    for key in UNUSED.get(tree.get("learner", {}).get("algorithm", ""), ()):
+        *path, setting = key.split(".")
+        section = tree
+        for part in path:
+            section = section.get(part, {})
+        section.pop(setting, None)
+    return tree
+
+
+def check_all_actions(config: Config) -> None:
+    """Raise ValueError where the reward of every action is not known at once, or is not what would be learned."""
+    training, learner, reward = config.rl_training.training, config.learner, config.rl_training.reward
+    if training.gamma or config.juror.name != "reference" or learner.replay != "frames":
+        raise ValueError(
+            "learner.algorithm=all_actions needs rl_training.training.gamma=0, juror.name=reference and "
+            "learner.replay=frames: only then is every action's value known at once"
+        )
+    if reward.name != "difference" or ("terminal_bonus" in reward.model_fields_set and reward.terminal_bonus):
+        raise ValueError(
+            "learner.algorithm=all_actions learns what an edit adds to the similarity: it needs "
+            "rl_training.reward.name=difference, and rl_training.reward.terminal_bonus=0"
+        )
+    if learner.network == "edit_scoring" and learner.network_options.get("values_include_score", True):
+        raise ValueError(
+            "learner.algorithm=all_actions excludes learner.network=edit_scoring, whose values hold scores"
+        )
 
 
 def check_algorithm(learner: Learner, training: Training, exploration: Exploration) -> None:
@@ -59,6 +114,5 @@ def check_sight(learner: Learner, state: State) -> None:
             "rl_training.state.shape of 4 channels and learner.network=tone with network_options.edits=true need each "
             "other"
         )
-    beforehand = learner.full_information and not options.get("widths", True)
-    if learner.network == "tone" and options.get("strengths") and not beforehand:
-        raise ValueError("network_options.strengths needs learner.full_information, and network_options.widths=[]")
+    if learner.network == "tone" and options.get("strengths") and not learner.describes_beforehand:
+        raise ValueError("network_options.strengths needs learner.algorithm=all_actions, and network_options.widths=[]")

@@ -9,22 +9,24 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from rl_aesthetics.edits.registry import TRANSFORMS, get_transform
 from rl_aesthetics.edits.space import EditSpace, edit_space
 from rl_aesthetics.errors import UserError
+from rl_aesthetics.photos.resize import crop_even
 
 FORMAT = 1
 
 
-def describe(edits: Sequence[str]) -> dict:
+def describe(edits: Sequence[str]) -> dict[str, Any]:
     """A recipe's content: the edits in order, and the parameters that they amount to where all are photographic:
     tonal ones in EV or log2 of a factor."""
-    recipe: dict = {"format": FORMAT, "edits": list(edits), "titles": [TRANSFORMS[name].title for name in edits]}
-    space = _space(edits)
-    *_, state = _states(space, edits)
+    titles = [TRANSFORMS[name].title for name in edits]
+    recipe: dict[str, Any] = {"format": FORMAT, "edits": list(edits), "titles": titles}
+    *_, state = _states(space := _space(edits), edits)
     if edits and (parameters := space.parameters(state)) is not None:
         recipe["parameters"] = parameters
     return recipe
@@ -73,12 +75,14 @@ def render_steps(pixels_HWC: np.ndarray, edits: Sequence[str]) -> Iterator[np.nd
 
 def _prepared(pixels_HWC: np.ndarray, edits: Sequence[str]) -> tuple[EditSpace, np.ndarray]:
     space = _space(edits)
+    check_depth(space, pixels_HWC)
+    return space, crop_even(pixels_HWC) if space.needs_even_sides else pixels_HWC
+
+
+def check_depth(space: EditSpace, pixels_HWC: np.ndarray) -> None:
+    """Raise UserError if pixels have 16 bits, and edits know 8 alone."""
     if pixels_HWC.dtype != np.uint8 and not space.renders_16_bits:
         raise UserError("only reversible and photographic edits work on 16 bits a channel: save it with 8 bits")
-    if space.needs_even_sides:
-        height, width = pixels_HWC.shape[:2]
-        pixels_HWC = np.ascontiguousarray(pixels_HWC[: height // 2 * 2, : width // 2 * 2])
-    return space, pixels_HWC
 
 
 def _space(edits: Sequence[str]) -> EditSpace:

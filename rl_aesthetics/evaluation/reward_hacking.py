@@ -15,12 +15,12 @@ from typing import Any
 
 import numpy as np
 
+from rl_aesthetics.agents.edit_session import Policy
 from rl_aesthetics.datasets.dataset import RLDataset
 from rl_aesthetics.errors import UserError
 from rl_aesthetics.evaluation.episodes import Episodes
 from rl_aesthetics.evaluation.evaluation import Evaluation
-from rl_aesthetics.evaluation.policies import Policy
-from rl_aesthetics.evaluation.trajectories import Trace, Verdict
+from rl_aesthetics.evaluation.trajectories import Trajectory, Verdict
 from rl_aesthetics.photos.quality import LEFT_ALONE_DB, PhotoQuality, measure, psnr
 from rl_aesthetics.photos.resize import reduce_image
 from rl_aesthetics.scores.reference import needs_reference
@@ -87,8 +87,8 @@ def judge(evaluation: Evaluation, episodes: Episodes, judges: dict[str, Scorer] 
     return Judgement(before, after, scores, rose_N & down_N)
 
 
-def attach(traces: Sequence[Trace], judgement: Judgement) -> list[Trace]:
-    """The traces of the same episodes, each with what was said of its result."""
+def attach(trajectories: Sequence[Trajectory], judgement: Judgement) -> list[Trajectory]:
+    """The trajectories of the same episodes, each with what was said of its result."""
     return [
         replace(
             one,
@@ -104,7 +104,7 @@ def attach(traces: Sequence[Trace], judgement: Judgement) -> list[Trace]:
                 fooled=bool(judgement.fooled_N[k]),
             ),
         )
-        for k, one in enumerate(traces)
+        for k, one in enumerate(trajectories)
     ]
 
 

@@ -78,9 +78,15 @@ class Tone(HeadPerAction):
 
     def forward(self, observations_BCHW: Tensor) -> Tensor:
         if self.trunk.describes:
-            values_BA = self.learned(self.trunk.describe(observations_BCHW))[0].mean(0)
-        else:
-            values_BA = super().forward(observations_BCHW)[:, : len(self.actions)] * self.scale_A
+            return self.of_description(self.trunk.describe(observations_BCHW), observations_BCHW)
+        values_BA = super().forward(observations_BCHW)[:, : len(self.actions)] * self.scale_A
+        return self._less_price(values_BA, observations_BCHW)
+
+    def of_description(self, described_BD: Tensor, observations_BCHW: Tensor) -> Tensor:
+        """What `forward` gives of observations that `trunk.describe` has described already."""
+        return self._less_price(self.learned(described_BD)[0].mean(0), observations_BCHW)
+
+    def _less_price(self, values_BA: Tensor, observations_BCHW: Tensor) -> Tensor:
         if self.price is None:
             return values_BA
         return values_BA - torch.from_numpy(self.price(observations_BCHW.cpu().numpy())).to(values_BA.device)

@@ -11,6 +11,7 @@ import numpy as np
 from PIL import Image
 
 from rl_aesthetics.errors import UserError
+from rl_aesthetics.photos.resize import eight_bits
 
 
 def encode_photo(pixels_HWC: np.ndarray, suffix: str, exif: bytes = b"", icc_profile: bytes | None = None) -> bytes:
@@ -26,8 +27,8 @@ def encode_photo(pixels_HWC: np.ndarray, suffix: str, exif: bytes = b"", icc_pro
         suffix = ".jpg"
     if suffix not in (".png", ".tif", ".tiff", ".jpg"):
         raise UserError(f"photos are written as .png, .tif or .jpg, not {suffix}")
-    if pixels_HWC.dtype == np.uint16 and suffix == ".jpg":
-        pixels_HWC = (pixels_HWC >> 8).astype(np.uint8)
+    if suffix == ".jpg":
+        pixels_HWC = eight_bits(pixels_HWC)
     if pixels_HWC.dtype == np.uint16:
         return _deep_png(pixels_HWC, exif, icc_profile) if suffix == ".png" else _deep_tiff(pixels_HWC, icc_profile)
     image, encoded = Image.fromarray(np.ascontiguousarray(pixels_HWC[..., ::-1])), io.BytesIO()
@@ -40,6 +41,18 @@ def encode_photo(pixels_HWC: np.ndarray, suffix: str, exif: bytes = b"", icc_pro
     if exif:
         options["exif"] = exif
     image.save(encoded, icc_profile=icc_profile, **options)
+    return encoded.getvalue()
+
+
+def encode_webp(pixels_HWC: np.ndarray, icc_profile: bytes | None = None, quality: int = 86, method: int = 1) -> bytes:
+    """A copy for a page, with 8 bits and no metadata but the colour profile.
+
+    Args:
+        pixels_HWC: uint8 or uint16 BGR.
+        method: of compression, 0 quick to 6 small; 4, Pillow's own, takes twice as long as 1 for 5 % less.
+    """
+    image, encoded = Image.fromarray(np.ascontiguousarray(eight_bits(pixels_HWC)[..., ::-1])), io.BytesIO()
+    image.save(encoded, "WEBP", quality=quality, method=method, icc_profile=icc_profile)
     return encoded.getvalue()
 
 

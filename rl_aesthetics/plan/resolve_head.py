@@ -31,7 +31,12 @@ def fit_head(config: Config, task: Task, scores: tuple[float, float] | None) -> 
     options: dict[str, Any] = dict(learner.network_options)
     options |= {name: True for name in ("dueling", "noisy", "frozen") if getattr(learner, name)}
     reward = task.reward
-    if learner.network == "tone" and learner.full_information and options.get("edits") and reward.change_limit < 1:
+    if (
+        learner.network == "tone"
+        and learner.algorithm == "all_actions"
+        and options.get("edits")
+        and reward.change_limit < 1
+    ):
         options |= {"change_limit": reward.change_limit, "change_price": reward.change_price}
     if learner.num_atoms > 1:
         options |= {"num_atoms": learner.num_atoms, "value_support": _support(config, task, scores)}

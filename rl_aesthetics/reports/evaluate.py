@@ -6,13 +6,15 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from rl_aesthetics.agents.agent import DQNAgent
+from rl_aesthetics.agents.edit_session import Policy
 from rl_aesthetics.datasets.dataset import RLDataset
 from rl_aesthetics.evaluation import reward_hacking as judges
 from rl_aesthetics.evaluation.compatibility import check_actions
 from rl_aesthetics.evaluation.episodes import Episodes
 from rl_aesthetics.evaluation.evaluation import Evaluation
-from rl_aesthetics.evaluation.policies import Policy, agent_policy
-from rl_aesthetics.evaluation.trajectories import trace
+from rl_aesthetics.evaluation.oracle import Oracle
+from rl_aesthetics.evaluation.policies import agent_policy, juror_policy, random_policy, stop_policy
+from rl_aesthetics.evaluation.trajectories import trajectories_of
 from rl_aesthetics.plan.task import task_of_agent
 from rl_aesthetics.reports import report
 from rl_aesthetics.scores.reference import needs_reference
@@ -58,15 +60,16 @@ def evaluate(
     check_actions(agent, dataset)
     report.check_writable(output_dir)
     evaluation = Evaluation(dataset, scorer, task_of_agent(agent, max_steps))
-    best_N = evaluation.best_scores(lambda done, of: tell("exhaustive search", done, of)) if oracle else None
+    search, space = Oracle(evaluation), evaluation.space
+    best_N = search.best_scores(lambda done, of: tell("exhaustive search", done, of)) if oracle else None
 
     policies: dict[str, list[Policy]] = {"agent": [agent_policy(agent)]}
-    policies["random"] = [evaluation.random_policy(seed) for seed in range(RANDOM_SEEDS)]
-    if evaluation.space.stop is not None:
-        policies["always_stop"] = [evaluation.stop_policy()]
-    policies["greedy_one_step_with_juror"] = [evaluation.juror_policy()]
+    policies["random"] = [random_policy(space, seed) for seed in range(RANDOM_SEEDS)]
+    if space.stop is not None:
+        policies["always_stop"] = [stop_policy(space)]
+    policies["greedy_one_step_with_juror"] = [juror_policy(space, evaluation.scores)]
     if best_N is not None:
-        policies["exhaustive_oracle"] = [evaluation.oracle_policy()]
+        policies["exhaustive_oracle"] = [search.policy()]
     runs: dict[str, list[Episodes]] = {}
     for number, (name, tries) in enumerate(policies.items(), 1):
         runs[name] = [evaluation.run(policy) for policy in tries]
@@ -91,10 +94,10 @@ def evaluate(
         judgement = judges.judge(evaluation, agents, dict(jurors or {}))
         undegraded = judges.leaves_alone(evaluation, agent_policy(agent))
         summary["quality"] = judges.summarise(judgement, undegraded)
-    traces = trace(agent, evaluation, agents)
+    trajectories = trajectories_of(agent, evaluation, agents)
     if judgement is not None:
-        traces = judges.attach(traces, judgement)
-    report.write(Path(output_dir), evaluation, agents, summary, traces)
+        trajectories = judges.attach(trajectories, judgement)
+    report.write(Path(output_dir), evaluation, agents, summary, trajectories)
     if judgement is not None:
         judges.write(Path(output_dir), evaluation, agents, judgement, summary["quality"])
     return summary

@@ -4,7 +4,7 @@
     OUTPUT/before_after/0001.png    the first 20 photos: degraded, edited, original
     OUTPUT/before_after/0001.txt    their edits, one a line
     OUTPUT/report.html              everything on one page that needs no other file and can be mailed
-    OUTPUT/episodes.jsonl           every decision with what the agent expected, see `traces`
+    OUTPUT/episodes.jsonl           every decision with what the agent expected, see `trajectories`
     OUTPUT/pictures/                the page's charts, a contact sheet of the worst episodes, and an animation
     OUTPUT/summary.json             the agent's numbers, and the baselines' under `baselines`
 
@@ -29,7 +29,7 @@ from rich.table import Table
 
 from rl_aesthetics.edits.registry import STOP, TRANSFORMS
 from rl_aesthetics.errors import UserError
-from rl_aesthetics.evaluation.trajectories import TRACES, Trace, write_traces
+from rl_aesthetics.evaluation.trajectories import TRAJECTORIES, Trajectory, write_trajectories
 from rl_aesthetics.reports.evaluation_view import ORIGINAL_NOTE, policy_name, uses_originals
 from rl_aesthetics.reports.report_page import render_report
 from rl_aesthetics.reports.report_pictures import write_pictures
@@ -131,13 +131,13 @@ def write(
     evaluation: Evaluation,
     episodes: Episodes,
     summary: Mapping[str, Any],
-    traces: Sequence[Trace] = (),
+    trajectories: Sequence[Trajectory] = (),
 ) -> None:
     """Write the whole report into a folder, in place of an older one there; other files stay.
 
     Args:
-        traces: what the agent saw and expected, for the page, `episodes.jsonl` and the pictures, which are left out
-            where there are none.
+        trajectories: what the agent saw and expected, for the page, `episodes.jsonl` and the pictures, which are left
+            out where there are none.
 
     Raises:
         UserError: the folder cannot be written.
@@ -150,15 +150,15 @@ def write(
         text = json.dumps(summary, indent=2, allow_nan=False)
         (beside / SUMMARY).write_text(text + "\n", encoding="utf-8")
         (beside / CHARTS).mkdir()
-        if traces:
-            write_traces(beside / TRACES, traces)
-            (beside / PAGE).write_text(render_report(evaluation.dataset, traces, summary), encoding="utf-8")
-            write_pictures(beside / CHARTS, evaluation.dataset, traces)
+        if trajectories:
+            write_trajectories(beside / TRAJECTORIES, trajectories)
+            (beside / PAGE).write_text(render_report(evaluation.dataset, trajectories, summary), encoding="utf-8")
+            write_pictures(beside / CHARTS, evaluation.dataset, trajectories)
         (output_dir / SUMMARY).unlink(missing_ok=True)  # of an older report, whose other files go now
         for name in (PICTURES, CHARTS):
             if (output_dir / name).exists():
                 os.replace(output_dir / name, beside / f"old_{name}")
-        for name in (PICTURES, CHARTS, RESULTS, TRACES, PAGE, SUMMARY):
+        for name in (PICTURES, CHARTS, RESULTS, TRAJECTORIES, PAGE, SUMMARY):
             if (beside / name).exists():
                 os.replace(beside / name, output_dir / name)
             else:

@@ -18,7 +18,7 @@ from pathlib import Path
 
 from rl_aesthetics.errors import ScoringError, UserError
 from rl_aesthetics.studio.photo_episode import PhotoEpisode
-from rl_aesthetics.studio.uploads import PhotoFile
+from rl_aesthetics.studio.uploads import Upload
 from rl_aesthetics.studio.worker import Job
 
 COOKIE = "studio_session"
@@ -42,7 +42,7 @@ class Sitting:
     """
 
     key: str
-    file: PhotoFile
+    file: Upload
     bytes: int
     made: float
     agent: str = ""
@@ -114,7 +114,7 @@ class Sessions:
     def _sign(self, purpose: str, name: str) -> str:
         return hmac.new(self._secret, f"{purpose}:{name}".encode(), hashlib.sha256).hexdigest()[:32]
 
-    def add(self, session: str, content: Path, name: str, profile: bytes | None) -> Sitting:
+    def add(self, session: str, content: Path, name: str) -> Sitting:
         """Take an upload in: the file is moved into the private folder.
 
         Raises:
@@ -130,7 +130,7 @@ class Sessions:
             key = secrets.token_urlsafe(9)
             path = self.folder / key
             shutil.move(content, path)
-            sitting = Sitting(key, PhotoFile(path, name, profile), size, self.clock())
+            sitting = Sitting(key, Upload(path, name), size, self.clock())
             own[key] = sitting
         for one in oldest:
             self.drop(session, one.key)

@@ -304,7 +304,7 @@ def test_the_grid_has_pages_without_script(browser, studio):
 
 
 def test_the_evaluation_is_filtered_sorted_and_charted(page, runs):
-    traces = undone(runs)
+    trajectories = undone(runs)
     page.goto("/evaluation?run=evaluation")
     assert page.locator(".chart").count() == 4
     assert all(page.locator(".chart").nth(k).get_attribute("aria-label") for k in range(4))
@@ -312,35 +312,35 @@ def test_the_evaluation_is_filtered_sorted_and_charted(page, runs):
     page.select_option("#kind", "exact")
     page.get_by_role("button", name="Filter").click()
     page.wait_for_url(re.compile("depth=2"))
-    count = sum(len(trace.recipe) == 2 and trace.kind == "exact" for trace in traces)
-    assert page.locator(".trace").count() == count > 0
+    count = sum(len(trajectory.degradation) == 2 and trajectory.kind == "exact" for trajectory in trajectories)
+    assert page.locator(".trajectory").count() == count > 0
     page.goto("/evaluation?run=evaluation")
-    worst = min(traces, key=lambda trace: (trace.final - trace.original, trace.image_id))
-    assert f"Photo {worst.image_id} " in page.locator(".trace h3").first.inner_text() + " "
+    worst = min(trajectories, key=lambda trajectory: (trajectory.final - trajectory.original, trajectory.image_id))
+    assert f"Photo {worst.image_id} " in page.locator(".trajectory h3").first.inner_text() + " "
     page.get_by_role("link", name="Next").click()
     page.wait_for_url(re.compile("page=2"))
-    assert page.locator(".trace").count() == 8
-    page.locator(".trace summary").first.click()
-    assert page.locator(".trace details[open] td").first.is_visible()
+    assert page.locator(".trajectory").count() == 8
+    page.locator(".trajectory summary").first.click()
+    assert page.locator(".trajectory details[open] td").first.is_visible()
 
 
 def test_the_evaluation_shows_what_judges_say_and_begins_with_whom_they_find_worst(page, runs):
-    traces = undone(runs, "evaluation_photographic")
+    trajectories = undone(runs, "evaluation_photographic")
     page.goto("/evaluation?run=evaluation_photographic")
     assert "What others say" in page.locator("main").inner_text()
     table = page.get_by_role("region", name="What others than").inner_text()
     assert "judge brightness" in table
     assert "PSNR" in table
     assert "greedy with original" in page.get_by_role("region", name="The agent beside").inner_text()
-    first = min(traces, key=lambda one: (not one.verdict.fooled, one.verdict.gain))
-    assert page.locator(".trace h3").first.inner_text().startswith(f"Photo {first.image_id} ")
+    first = min(trajectories, key=lambda one: (not one.verdict.fooled, one.verdict.gain))
+    assert page.locator(".trajectory h3").first.inner_text().startswith(f"Photo {first.image_id} ")
     before, after = first.verdict.judges["brightness"]
-    assert f"brightness {before:.3f} → {after:.3f}" in page.locator(".trace").first.inner_text()
+    assert f"brightness {before:.3f} → {after:.3f}" in page.locator(".trajectory").first.inner_text()
     page.select_option("#fooled", "1")
     page.get_by_role("button", name="Filter").click()
     page.wait_for_url(re.compile("fooled=1"))
-    assert page.locator(".trace").count() == sum(one.verdict.fooled for one in traces) > 0
-    assert page.locator(".trace .badge:has-text('own score up')").count() == page.locator(".trace").count()
+    assert page.locator(".trajectory").count() == sum(one.verdict.fooled for one in trajectories) > 0
+    assert page.locator(".trajectory .badge:has-text('own score up')").count() == page.locator(".trajectory").count()
 
 
 def test_two_agents_side_by_side_where_they_differ(page, runs):
@@ -351,10 +351,10 @@ def test_two_agents_side_by_side_where_they_differ(page, runs):
     page.check("[name=differ]")
     page.get_by_role("button", name="Filter").click()
     page.wait_for_url(re.compile("differ=1"))
-    others = {trace.image_id: trace for trace in undone(runs, "evaluation_untrained")}
-    differ = [trace for trace in undone(runs) if trace.edits != others[trace.image_id].edits]
+    others = {trajectory.image_id: trajectory for trajectory in undone(runs, "evaluation_untrained")}
+    differ = [trajectory for trajectory in undone(runs) if trajectory.edits != others[trajectory.image_id].edits]
     assert page.locator("#episodes ~ [role=status]").inner_text().startswith(f"{len(differ)} of 32")
-    assert page.locator(".trace").first.locator(".strip").count() == 2
+    assert page.locator(".trajectory").first.locator(".strip").count() == 2
 
 
 def test_the_training_shows_curves_and_follows_it(page, runs):

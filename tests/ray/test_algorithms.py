@@ -9,8 +9,8 @@ from ray.rllib.core import DEFAULT_MODULE_ID
 
 from ray_cluster.cluster.topology import one_machine, plan
 from ray_cluster.jurors.actor_scorer import start_jurors
-from ray_cluster.learner.algorithm import build_algorithm
-from ray_cluster.learner.q_module import WEIGHTS
+from ray_cluster.learner.build import build_algorithm
+from ray_cluster.replay.transition import WEIGHTS
 from rl_aesthetics.agents.agent import AgentDescription, DQNAgent
 from rl_aesthetics.config.config import load_config
 from rl_aesthetics.datasets.dataset import RLDataset
@@ -122,7 +122,7 @@ def test_rainbow_learns_and_its_agent_acts_without_noise(started, tmp_path, monk
     sampled, sample = [], algorithm.replay.sample
     monkeypatch.setattr(algorithm.replay, "sample", lambda *args: sampled.append(sample(*args)) or sampled[-1])
     algorithm.progress = 0.5
-    assert algorithm.priority_beta == pytest.approx(0.7)
+    assert algorithm.learning.priority_beta(algorithm.progress) == pytest.approx(0.7)
     algorithm._learn(3)
     ((weights, errors),) = seen
     assert weights.view(3, 16).amax(1).tolist() == [1, 1, 1]

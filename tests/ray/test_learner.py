@@ -13,8 +13,8 @@ from ray.rllib.core import DEFAULT_MODULE_ID
 from ray.rllib.core.columns import Columns
 
 from ray_cluster.jurors.actor_scorer import start_jurors
-from ray_cluster.learner.q_module import DISCOUNTS
 from ray_cluster.replay.renderer import ReplayRenderer
+from ray_cluster.replay.transition import DISCOUNTS
 from ray_cluster.rollout.validation_worker import ValidationWorker
 from rl_aesthetics.agents.agent import AgentDescription, DQNAgent
 from rl_aesthetics.edits.registry import STOP
@@ -22,7 +22,7 @@ from rl_aesthetics.edits.space import edit_space
 from rl_aesthetics.edits.view import View
 from rl_aesthetics.episodes.photos import EpisodePhotos
 from rl_aesthetics.evaluation.evaluation import Evaluation
-from rl_aesthetics.evaluation.policies import agent_policy
+from rl_aesthetics.evaluation.policies import agent_policy, random_policy
 from rl_aesthetics.plan.task import task_of
 from rl_aesthetics.rewards import ScoreDifference
 
@@ -367,7 +367,7 @@ def test_reward_goes_up(photos):
     )
     task = task_of(algorithm.settings)
     evaluation = Evaluation(scenes(5000, 60), make_scorer(), task)
-    random = evaluation.run(evaluation.random_policy())
+    random = evaluation.run(random_policy(evaluation.space))
     assert random.success().improved < 0.3
     agent = DQNAgent(AgentDescription("simple_cnn", task.actions, (3, 64, 64), task.max_steps, "naturalness"))
     deadline = time.monotonic() + 60

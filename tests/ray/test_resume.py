@@ -13,7 +13,7 @@ from written_splits import write_split
 
 from ray_cluster.checkpoints.checkpoint_store import CheckpointStore
 from ray_cluster.jurors.actor_scorer import start_jurors
-from ray_cluster.learner.actor_learner import ActorLearnerDQN
+from ray_cluster.learner.actor_learner import ActorLearner
 from ray_cluster.tracking import tracker as tracking
 from ray_cluster.train.training import Training
 from rl_aesthetics.agents.agent import DQNAgent
@@ -82,7 +82,7 @@ def configured(dataset, output, *overrides):
 
 def stop_in_step(config, steps, **options):
     """Train, and send SIGTERM to this process in the nth step."""
-    step, taken = ActorLearnerDQN.training_step, []
+    step, taken = ActorLearner.training_step, []
 
     def counted(self, seconds=1.0):
         taken.append(self.env_steps)
@@ -91,7 +91,7 @@ def stop_in_step(config, steps, **options):
         return step(self, seconds)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(ActorLearnerDQN, "training_step", counted)
+        patch.setattr(ActorLearner, "training_step", counted)
         with pytest.raises(SystemExit) as stopped:
             Training(config, **options).run()
     assert stopped.value.code == 128 + signal.SIGTERM

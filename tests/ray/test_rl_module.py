@@ -8,21 +8,11 @@ from ray.rllib.core.rl_module.rl_module import RLModuleSpec
 from torch import nn
 from torch.optim.swa_utils import AveragedModel
 
-from ray_cluster.learner.actor_learner import columns_of
+from ray_cluster.learner.dqn import DQNModule, columns_of
 from ray_cluster.learner.q_learner import QLearner, moving_average
-from ray_cluster.learner.q_module import (
-    DISCOUNTS,
-    LOSS,
-    NEXT_ACTIONS,
-    NEXT_SCORES,
-    SCORES,
-    TD_ERROR,
-    TD_TARGET,
-    WEIGHTS,
-    QModule,
-)
+from ray_cluster.learner.q_module import LOSS, TD_ERROR, TD_TARGET
 from ray_cluster.replay.replay import ReplayBuffer
-from ray_cluster.replay.transition import TRANSITION
+from ray_cluster.replay.transition import DISCOUNTS, NEXT_ACTIONS, NEXT_SCORES, SCORES, TRANSITION, WEIGHTS
 from rl_aesthetics.episodes.task import Task
 from rl_aesthetics.networks.afterstate import EditScoring
 from rl_aesthetics.networks.heads import set_noise
@@ -37,7 +27,7 @@ def module_of(network="simple_cnn", *, double_q=True, remember=False, inference_
     observation_space, action_space = TASK.spaces()
     torch.manual_seed(0)
     module = RLModuleSpec(
-        module_class=QModule,
+        module_class=DQNModule,
         observation_space=observation_space,
         action_space=action_space,
         inference_only=inference_only,

@@ -7,7 +7,7 @@ import ray
 
 from ray_cluster.cluster.topology import one_machine, plan
 from ray_cluster.jurors.actor_scorer import start_jurors
-from ray_cluster.learner.algorithm import build_algorithm
+from ray_cluster.learner.build import build_algorithm
 from rl_aesthetics.config.config import load_config
 from rl_aesthetics.datasets.dataset import RLDataset
 from rl_aesthetics.edits.registry import REVERSIBLE

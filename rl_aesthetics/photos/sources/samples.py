@@ -14,7 +14,7 @@ import numpy as np
 from PIL import Image
 
 from rl_aesthetics.errors import UserError
-from rl_aesthetics.photos.read import FORMATS
+from rl_aesthetics.photos.formats import FORMATS
 from rl_aesthetics.photos.sources.source import Photo, PhotoSource
 
 TILE = 0.75

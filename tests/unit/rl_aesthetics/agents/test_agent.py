@@ -171,3 +171,13 @@ def test_weights_that_are_no_numbers_are_refused(file):
 def test_observations_of_another_kind_are_refused(observations):
     with pytest.raises(ValueError, match="expected uint8"):
         DQNAgent(description()).values(observations)
+
+
+def test_q_values_do_not_include_the_scores_of_what_is_seen():
+    """Networks that value results learn Q + score; whoever asks for Q gets it whatever the network."""
+    agent, scores = DQNAgent(description(network="edit_scoring")), np.array([0.25, 0.5, 0.75, 1.0], np.float32)
+    expected = agent.values(OBSERVATIONS) - scores[:, None]
+    np.testing.assert_array_equal(agent.q_values(OBSERVATIONS, scores), expected)
+    np.testing.assert_array_equal(agent.q_values(OBSERVATIONS), agent.values(OBSERVATIONS))
+    plain = DQNAgent(description())
+    np.testing.assert_array_equal(plain.q_values(OBSERVATIONS, scores), plain.values(OBSERVATIONS))

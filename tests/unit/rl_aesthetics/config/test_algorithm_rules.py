@@ -1,6 +1,9 @@
 """Options that cannot work together are refused at the start; a head's options become the network's."""
 
+from pathlib import Path
+
 import pytest
+import yaml
 
 from rl_aesthetics.config.config import load_config, to_yaml
 from rl_aesthetics.errors import UserError
@@ -34,6 +37,66 @@ def test_what_cannot_work_together_is_refused_in_one_line(overrides, message):
     with pytest.raises(UserError, match=message) as told:
         load_config(None, overrides)
     assert "\n" not in str(told.value)
+
+
+PHOTOGRAPHIC = "configs/photographic.yaml"
+
+
+@pytest.mark.parametrize(
+    "setting",
+    [
+        *("learner.double_q=true", "learner.n_step=3", "learner.prioritized=true", "learner.priority_alpha=0.5"),
+        *("learner.num_atoms=51", "learner.value_stopping=true", "learner.remember_next_action=true"),
+        *("learner.augment=true", "learner.crops=4", "training.target_update_frequency=100"),
+    ],
+)
+def test_what_an_algorithm_does_nothing_with_is_refused_even_if_it_is_the_default(setting):
+    key = setting.partition("=")[0]
+    with pytest.raises(UserError, match=rf"{key} is not for learner\.algorithm=all_actions") as told:
+        load_config(PHOTOGRAPHIC, [setting])
+    assert "\n" not in str(told.value)
+
+
+@pytest.mark.parametrize(
+    ("setting", "message"),
+    [
+        ("training.gamma=0.5", "needs rl_training.training.gamma=0"),
+        ("juror.name=pocket", "needs rl_training.training.gamma=0, juror.name=reference"),
+        ("learner.replay=reference", "learner.replay=frames"),
+        ("reward.terminal_bonus=0.1", "rl_training.reward.terminal_bonus=0"),
+        ("reward.name=stop_only", "rl_training.reward.name=difference"),
+    ],
+)
+def test_all_actions_need_rewards_that_are_known_without_acting(setting, message):
+    with pytest.raises(UserError, match=message):
+        load_config(PHOTOGRAPHIC, [setting])
+
+
+def test_a_written_configuration_leaves_out_what_its_algorithm_does_nothing_with(tmp_path):
+    config = load_config(PHOTOGRAPHIC)
+    (tmp_path / "config.yaml").write_text(to_yaml(config))
+    assert "n_step" not in to_yaml(config)
+    assert load_config(tmp_path / "config.yaml") == config
+    assert "n_step" in to_yaml(load_config(None))
+
+
+@pytest.mark.parametrize("complete", [False, True])
+def test_full_information_of_the_last_format_means_all_actions(tmp_path, complete):
+    """A training's config.yaml named every setting, those that nothing was done with, too."""
+    tree = yaml.safe_load(Path(PHOTOGRAPHIC).read_text())
+    del tree["learner"]["algorithm"]
+    tree["learner"]["full_information"] = True
+    if complete:
+        unused = {"double_q": True, "n_step": 1, "prioritized": False, "priority_alpha": 0.6, "smallest_crop": 0.625}
+        tree["learner"] |= unused
+        tree["rl_training"]["training"]["target_update_frequency"] = 100
+    (tmp_path / "old.yaml").write_text(yaml.safe_dump(tree))
+    assert load_config(tmp_path / "old.yaml") == load_config(PHOTOGRAPHIC)
+
+
+def test_the_old_name_and_the_new_one_must_not_contradict_each_other():
+    with pytest.raises(UserError, match="full_information means algorithm=all_actions, not dqn"):
+        load_config(None, ["learner.full_information=true", "learner.algorithm=dqn"])
 
 
 def fitted(*overrides):

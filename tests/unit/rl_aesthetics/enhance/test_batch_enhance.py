@@ -12,7 +12,7 @@ from rl_aesthetics.edits.registry import TRANSFORMS
 from rl_aesthetics.enhance.batch import agent_work, enhance_all, recipe_work, says, write_contact_sheet
 from rl_aesthetics.enhance.results import plan_outputs
 from rl_aesthetics.errors import UserError
-from rl_aesthetics.photos.photo_file import read_photo_file
+from rl_aesthetics.photos.read import read_photo_file
 from rl_aesthetics.photos.write import encode_photo
 
 TONE = ("exposure_up", "temperature_down", "exposure_up", "exposure_down")

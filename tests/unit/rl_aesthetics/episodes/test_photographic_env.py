@@ -27,6 +27,7 @@ from rl_aesthetics.episodes.task import Task
 from rl_aesthetics.episodes.vector_env import ImageEditVectorEnv
 from rl_aesthetics.errors import ScoringError, UserError
 from rl_aesthetics.evaluation.evaluation import Evaluation
+from rl_aesthetics.evaluation.policies import stop_policy
 from rl_aesthetics.evaluation.reward_hacking import judge, leaves_alone, summarise
 from rl_aesthetics.networks.registry import make_network
 from rl_aesthetics.networks.tone_trunk import colour_histograms, spread
@@ -37,6 +38,10 @@ from rl_aesthetics.scores.reference import MixedScorer, ReferenceScorer
 
 TASK = Task(actions=action_names("tonal"), max_steps=6, reward=make_reward(step_penalty=0.0, terminal_bonus=0.0))
 DEGRADED = [{"exposure": -1.0}, {"temperature": 0.75, "contrast": -0.5}, {"saturation": 0.5}]
+
+
+def rewards_of(dataset, task=TASK):
+    return ActionRewards(EpisodePhotos(dataset, edit_space(task.actions)), task.reward)
 
 
 def photos(size=(64, 64)):
@@ -51,7 +56,7 @@ def action(name):
 
 
 def best_policy(evaluation):
-    rewards = ActionRewards(evaluation.dataset, TASK)
+    rewards = rewards_of(evaluation.dataset)
     return lambda observations, rows, states: rewards(rows, states)[0].argmax(1)
 
 
@@ -110,7 +115,7 @@ def test_the_rewards_of_all_actions_are_what_the_environment_pays():
     dataset = photos()
     env = ImageEditVectorEnv(dataset, ReferenceScorer(), TASK, num_envs=3)
     env.reset(seed=3)
-    expected, _ = ActionRewards(dataset, TASK)(env.photos_B, env.states_B)
+    expected, _ = rewards_of(dataset)(env.photos_B, env.states_B)
     for number in (0, 5, 11, 19):
         env.reset(seed=3)
         np.testing.assert_allclose(env.step([number] * 3)[1], expected[:, number], atol=1e-5)
@@ -222,7 +227,7 @@ def test_a_policy_that_pleases_its_own_juror_alone_is_flagged():
 
 def test_good_photos_are_left_alone_by_who_stops_and_not_by_who_does_not():
     evaluation = Evaluation(photos(), ReferenceScorer(), TASK)
-    assert leaves_alone(evaluation, evaluation.stop_policy())["left_alone"] == 1
+    assert leaves_alone(evaluation, stop_policy(evaluation.space))["left_alone"] == 1
     brighter = action("exposure_up_3")
     assert leaves_alone(evaluation, lambda observations, rows, states: np.full(len(rows), brighter))["as_good_as"] == 0
 
@@ -264,7 +269,7 @@ def test_the_tone_network_values_every_action_and_learns_from_light():
 def test_an_edit_beyond_the_limit_on_change_is_never_the_best_of_all_actions():
     limited = replace(TASK, reward=make_reward(step_penalty=0.0, terminal_bonus=0.0, change_limit=0.02))
     rows, states = np.arange(len(DEGRADED)), np.zeros(len(DEGRADED), np.int64)
-    free_BA, limited_BA = (ActionRewards(photos(), task)(rows, states)[0] for task in (TASK, limited))
+    free_BA, limited_BA = (rewards_of(photos(), task)(rows, states)[0] for task in (TASK, limited))
     too_far_BA = limited_BA < free_BA
     np.testing.assert_allclose((free_BA - limited_BA)[too_far_BA], 1, atol=1e-6)
     assert too_far_BA[0, free_BA[0].argmax()]

@@ -29,7 +29,7 @@ def written(tmp_path_factory):
 def test_the_folder_holds_the_report_and_nothing_else(written):
     folder, _ = written
     assert sorted(os.listdir(folder)) == sorted(
-        [report.PICTURES, report.CHARTS, report.TRACES, report.PAGE, report.RESULTS, report.SUMMARY]
+        [report.PICTURES, report.CHARTS, report.TRAJECTORIES, report.PAGE, report.RESULTS, report.SUMMARY]
     )
     assert sorted(os.listdir(folder / report.CHARTS)) == [
         *("calibration.svg", "confusion.svg", "contact_sheet.jpg", "episodes.gif", "scores.svg", "success_by_edit.svg")
@@ -108,7 +108,7 @@ def test_a_second_report_replaces_the_first_and_leaves_other_files(tmp_path):
     (tmp_path / "notes.txt").write_text("mine")
     evaluate(good_agent(), dataset(SEQUENCES), scorer(), tmp_path, oracle=False)
     evaluate(good_agent(), dataset(SEQUENCES[:1]), scorer(), tmp_path, oracle=False)
-    ours = [report.PICTURES, report.CHARTS, report.TRACES, report.PAGE, report.RESULTS, report.SUMMARY]
+    ours = [report.PICTURES, report.CHARTS, report.TRAJECTORIES, report.PAGE, report.RESULTS, report.SUMMARY]
     assert sorted(os.listdir(tmp_path)) == sorted([*ours, "notes.txt"])
     assert sorted(os.listdir(tmp_path / report.PICTURES)) == ["0001.png", "0001.txt"]
     assert json.loads((tmp_path / report.SUMMARY).read_text())["episodes"] == 1
