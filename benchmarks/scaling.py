@@ -6,7 +6,7 @@
     python benchmarks/scaling.py --quick                    # does it run at all?
 
 The juror sleeps 20 ms a batch, however large, as a model on a GPU would. Nothing is remembered and nothing is learned,
-so every step asks it: what is measured is `ActorLearnerDQN`, its rollout workers and the juror actor, as in training
+so every step asks it: what is measured is `ActorLearner`, its rollout workers and the juror actor, as in training
 with a slow juror. Each number of runners is measured after a warm-up; CPU time is that of the runners, the juror actor
 and this process, from /proc, so that other programs do not count.
 
@@ -38,11 +38,11 @@ from setting import machine, made_up_photos, start_ray, write_row
 
 from ray_cluster.cluster.topology import one_machine, plan
 from ray_cluster.jurors.actor_scorer import start_jurors
-from ray_cluster.learner.actor_learner import ActorLearnerDQN
-from ray_cluster.learner.algorithm import build_algorithm
+from ray_cluster.learner.actor_learner import ActorLearner
+from ray_cluster.learner.build import build_algorithm
 from rl_aesthetics.config.config import load_config
 from rl_aesthetics.datasets.dataset import RLDataset
-from rl_aesthetics.plan.task import task_of
+from rl_aesthetics.plan.run_plan import RunPlan
 
 FULL = 0.9
 """Cores that are used to this share are full: the rest is the operating system's."""
@@ -92,7 +92,7 @@ def cpu_seconds(pids: list[int]) -> float:
     return ticks / os.sysconf("SC_CLK_TCK")
 
 
-def started(dataset: RLDataset, runners: int, arguments: argparse.Namespace) -> tuple[ActorLearnerDQN, object]:
+def started(dataset: RLDataset, runners: int, arguments: argparse.Namespace) -> tuple[ActorLearner, object]:
     seconds = arguments.juror_ms / 1000
     scorer = start_jurors(lambda: SleepingJuror(seconds), replicas=arguments.jurors, num_cpus=0)
     config = load_config(
@@ -109,10 +109,10 @@ def started(dataset: RLDataset, runners: int, arguments: argparse.Namespace) -> 
         ],
     )
     topology = plan(config, one_machine(runners + 2))
-    return build_algorithm(config, dataset, scorer, task_of(config), topology), scorer
+    return build_algorithm(RunPlan.of(config, dataset), scorer, topology), scorer
 
 
-def sample(algorithm: ActorLearnerDQN, seconds: float) -> float:
+def sample(algorithm: ActorLearner, seconds: float) -> float:
     """Sample for about so long; how long it was."""
     began = time.perf_counter()
     while (elapsed := time.perf_counter() - began) < seconds:

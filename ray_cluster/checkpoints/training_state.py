@@ -16,7 +16,8 @@ import numpy as np
 import torch
 from ray.rllib.core import DEFAULT_MODULE_ID
 
-from ray_cluster.learner.actor_learner import ActorLearnerDQN
+from ray_cluster.learner.actor_learner import ActorLearner
+from ray_cluster.learner.algorithms import algorithm_named
 from ray_cluster.learner.q_learner import QLearner
 from ray_cluster.replay.transition import TRANSITION
 from ray_cluster.rollout.rollout_worker import RolloutWorker
@@ -31,7 +32,7 @@ SETTLE_S = 1.0
 _log = logging.getLogger(__name__)
 
 
-def capture(algorithm: ActorLearnerDQN, replay_limit_mb: float = float("inf")) -> dict[str, Any]:
+def capture(algorithm: ActorLearner, replay_limit_mb: float = float("inf")) -> dict[str, Any]:
     """The state of an algorithm between two training steps.
 
     Rollout workers are asked for nothing more until what they have under way has come in. A worker that does not answer
@@ -59,7 +60,7 @@ def capture(algorithm: ActorLearnerDQN, replay_limit_mb: float = float("inf")) -
     return parts
 
 
-def restore(algorithm: ActorLearnerDQN, parts: dict[str, Any]) -> None:
+def restore(algorithm: ActorLearner, parts: dict[str, Any]) -> None:
     """Let a new algorithm of the same settings go on from a captured state.
 
     Workers that the state knows nothing of begin new episodes, as do all of them if their number or the number of
@@ -79,7 +80,7 @@ def restore(algorithm: ActorLearnerDQN, parts: dict[str, Any]) -> None:
     if problem := _first(algorithm.learner_group.foreach_learner(load)):
         raise UserError(f"the checkpoint does not fit this training's network: {problem}")
     if "replay" in parts:
-        algorithm.replay.set_state(parts["replay"])
+        algorithm.learning.set_replay(parts["replay"])
     else:
         algorithm.replay.added = counters["replay_added"]
     for name, value in counters["counts"].items():
@@ -118,7 +119,10 @@ def check_replay(config: Config, parts: dict[str, Any]) -> None:
             f"the checkpoint's replay buffer ({len(transitions)} transitions) does not fit this training's "
             f"({capacity}): leave rl_training.training.replay_capacity as it was"
         )
-    if (state["frames"] is None) != (config.learner.replay == "reference"):
+    stores = algorithm_named(config.learner.algorithm).stores_frames(config.learner)
+    # Notes stand in the place of frames that an earlier version kept.
+    unfit = state["frames"] is None if stores else state["frames"] is not None and config.learner.replay == "reference"
+    if unfit:
         raise UserError("the checkpoint was written with another learner.replay: leave it as it was")
 
 
@@ -141,8 +145,11 @@ def _learner_state(learner: QLearner) -> dict[str, Any]:
 def _load_learner(learner: QLearner, state: dict[str, Any]) -> str | None:
     """Returns what does not fit, None if everything does."""
     (optimizer,) = learner._named_optimizers.values()
+    module, tensors = learner.module[DEFAULT_MODULE_ID].unwrapped(), state["module"]
+    if len(module.networks()) == 1:  # earlier versions kept a target network whether or not one was used
+        tensors = {name: tensor for name, tensor in tensors.items() if not name.startswith("_target_network.")}
     try:
-        learner.module[DEFAULT_MODULE_ID].unwrapped().load_state_dict(state["module"])
+        module.load_state_dict(tensors)
         optimizer.load_state_dict(state["optimizer"])
         learner.lay_out_moments()
         learner.restart_average()

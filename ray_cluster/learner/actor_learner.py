@@ -1,4 +1,4 @@
-"""The actor-learner: `ActorLearnerDQN` overlaps sampling and learning.
+"""The actor-learner: `ActorLearner` overlaps sampling and learning.
 
     runners ── complete episodes ──> ReplayBuffer ── minibatches ──> QLearner
        ^                                                                │
@@ -15,47 +15,28 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-import torch
 from ray.rllib.algorithms.dqn import DQN, DQNConfig
 from ray.rllib.core import DEFAULT_MODULE_ID
-from ray.rllib.core.columns import Columns
 from ray.rllib.policy.sample_batch import MultiAgentBatch, SampleBatch
 
+from ray_cluster.learner.algorithm import Algorithm
 from ray_cluster.learner.q_learner import QLearner
-from ray_cluster.learner.q_module import DISCOUNTS, NEXT_ACTIONS, NEXT_SCORES, SCORES, STOP_VALUES, TD_ERROR, WEIGHTS
-from ray_cluster.replay.prioritized import PrioritizedReplayBuffer
-from ray_cluster.replay.renderer import ReplayRenderer
-from ray_cluster.replay.replay import ReplayBuffer, Sample
 from ray_cluster.replay.transition import EPISODE, Fragment
-from rl_aesthetics.config.config import Config
 from rl_aesthetics.errors import ScoringError
 from rl_aesthetics.networks.q_network import QNetwork
+from rl_aesthetics.plan.run_plan import RunPlan
 from rl_aesthetics.scores.score_cache import SCORED
 
 PATIENCE_S = 180.0
 """A juror may restart and calls to it may be repeated, but not for longer than this."""
 
 
-def columns_of(sample: Sample, observations: np.ndarray, following: np.ndarray) -> dict[str, torch.Tensor]:
-    """What `QModule` learns from: a sample's transitions, and uint8 `(B, 3, S, S)` before and after them."""
-    batch = sample.transitions
-    columns = {
-        Columns.OBS: observations,
-        Columns.NEXT_OBS: following,
-        Columns.ACTIONS: batch["action"].astype(np.int64),
-        NEXT_ACTIONS: batch["next_action"].astype(np.int64),
-        Columns.REWARDS: batch["reward"],
-        DISCOUNTS: sample.discounts,
-        SCORES: batch["score"],
-        NEXT_SCORES: batch["next_score"],
-    }
-    return {name: torch.from_numpy(np.ascontiguousarray(column)) for name, column in columns.items()}
+class ActorLearner(DQN):
+    """Sampling and learning that overlap; what is learned is the `Algorithm`'s business (`self.learning`).
 
-
-class ActorLearnerDQN(DQN):
-    """DQN whose sampling and learning overlap.
-
-    The project's `Config` travels in `learner_config_dict["settings"]`, the dataset in `env_config["dataset"]`.
+    Of RLlib's DQN, an off-policy algorithm with rollout workers and a learner group, nothing else is used than these.
+    `learner_config_dict` has the `RunPlan` (`plan`) and the `Algorithm` (`algorithm`, a class); `env_config` is what
+    the rollout workers are told.
     """
 
     @classmethod
@@ -65,26 +46,11 @@ class ActorLearnerDQN(DQN):
     def setup(self, config) -> None:
         super().setup(config)
         extra = config.learner_config_dict
-        self.settings: Config = extra["settings"]
-        training, learner = self.settings.rl_training.training, self.settings.learner
-        shape = tuple(self.settings.rl_training.state.shape)
-        by_reference = learner.replay == "reference"
-        frame_shape = None if by_reference else shape
-        self.replay = (
-            PrioritizedReplayBuffer(training.replay_capacity, frame_shape, learner.priority_alpha)
-            if learner.prioritized
-            else ReplayBuffer(training.replay_capacity, frame_shape)
-        )
-        self._frames: dict[int, tuple[np.ndarray, np.ndarray]] = {}
-        self.renderer = None
-        if by_reference:
-            # Crops of twice the observation's side are still sharp when they are reduced to it.
-            side = shape[-1] * (2 if learner.augment else 1)
-            photos = config.env_config["dataset"].thumbnails(side)
-            self.renderer = ReplayRenderer(
-                photos, shape[-1], learner.augment, learner.smallest_crop, config.env_config.get("crops")
-            )
-        self.generator = np.random.default_rng(learner.seed)
+        self.plan: RunPlan = extra["plan"]
+        self.settings = self.plan.config
+        self.learning: Algorithm = extra["algorithm"](self.plan)
+        self.replay = self.learning.replay
+        self.generator = np.random.default_rng(self.settings.learner.seed)
         self.env_steps = self.episodes_done = self.trained = self.dropped = self.scorer_calls = 0
         self.score_lookups = self.score_hits = 0
         self.finished_episodes: list[np.ndarray] = []
@@ -106,7 +72,7 @@ class ActorLearnerDQN(DQN):
 
     @property
     def _exploration(self) -> tuple[float, float | None]:
-        if self.settings.learner.noisy:
+        if self.settings.learner.network.explores:
             return 0.0, None  # the noise explores
         training = self.settings.rl_training.training
         ends = training.epsilon_start, training.epsilon_end
@@ -179,7 +145,7 @@ class ActorLearnerDQN(DQN):
 
     def _take(self, fragments: list[Fragment]) -> None:
         for fragment in fragments:
-            self.replay.add(fragment.transitions, fragment.frames)
+            self.replay.add(fragment.transitions, fragment.frames, fragment.notes)
             self.env_steps += fragment.env_steps
             self.episodes_done += len(fragment.episodes)
             self.dropped += fragment.dropped
@@ -197,48 +163,16 @@ class ActorLearnerDQN(DQN):
             )
 
     def _learn(self, updates: int) -> None:
-        training, learner = self.settings.rl_training.training, self.settings.learner
-        prioritized = isinstance(self.replay, PrioritizedReplayBuffer)
-        rows = self.replay.sample(updates * training.batch_size, self.generator, updates)
-        sample = self.replay.steps(rows, learner.n_step, training.gamma)
-        if self.renderer is None:
-            observations, following = self.replay.observations(rows, sample.ends, self._frames_for(len(rows)))
-        else:
-            observations, following = self.renderer(sample.transitions, self.generator)
-        columns = columns_of(sample, observations, following)
-        if learner.value_stopping:
-            columns[STOP_VALUES] = torch.from_numpy(self._stop_values(sample))
-        if prioritized:
-            columns[WEIGHTS] = torch.from_numpy(self.replay.weights(rows, self.priority_beta, updates))
+        size = self.settings.rl_training.training.batch_size
+        rows = self.replay.sample(updates * size, self.generator, updates)
+        columns = self.learning.columns(rows, self.generator, updates, self.progress)
         results = self.learner_group.update(
             batch=MultiAgentBatch({DEFAULT_MODULE_ID: SampleBatch(columns)}, len(rows)),
             timesteps={"learning_rate": self.learning_rate},
-            minibatch_size=training.batch_size // max(1, self.settings.ray.num_learners),
+            minibatch_size=size // max(1, self.settings.ray.num_learners),
         )
-        if prioritized:
-            errors = [result[TD_ERROR].cpu().numpy() for result in results]  # each learner had a part of the rows
-            self.replay.update_priorities(rows, np.concatenate(errors))
+        self.learning.learned(rows, results)
         self.trained += len(rows)
-
-    def _stop_values(self, sample: Sample) -> np.ndarray:
-        """What stopping right after the first step is worth, in what the network learns: Q or Q + score."""
-        rewards_B = sample.transitions["stop_reward"].copy()
-        if self.settings.learner.network_options.get("values_include_score", True):
-            rewards_B += sample.first_next_scores
-        return rewards_B
-
-    def _frames_for(self, count: int) -> tuple[np.ndarray, np.ndarray]:
-        """Two arrays for `count` frames, the same each time: making new ones takes longer than filling them."""
-        if count not in self._frames:
-            shape = (count, *self.replay.frames.shape[1:])
-            self._frames[count] = np.empty(shape, np.uint8), np.empty(shape, np.uint8)
-        return self._frames[count]
-
-    @property
-    def priority_beta(self) -> float:
-        """How far importance weights make up for priorities now: linear to 1 over the training."""
-        start = self.settings.learner.priority_beta
-        return start + (1 - start) * min(1.0, self.progress)
 
     @property
     def learning_rate(self) -> float:

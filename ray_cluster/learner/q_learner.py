@@ -9,11 +9,12 @@ import torch
 from ray.rllib.algorithms.dqn.torch.dqn_torch_learner import DQNTorchLearner
 from ray.rllib.core import DEFAULT_MODULE_ID
 from ray.rllib.core.learner.training_data import TrainingData
-from ray.rllib.core.rl_module.apis import TargetNetworkAPI
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 
-from ray_cluster.learner.q_module import LOSS, TD_ERROR, WEIGHTS
+from ray_cluster.learner.q_module import LOSS, TD_ERROR
+from ray_cluster.replay.transition import WEIGHTS
+from rl_aesthetics.config.config import Config
 
 
 def moving_average(decay: float) -> Callable[[list[Tensor], list[Tensor], Tensor], None]:
@@ -33,32 +34,30 @@ def moving_average(decay: float) -> Callable[[list[Tensor], list[Tensor], Tensor
 
 
 class QLearner(DQNTorchLearner):
-    """The network's loss on the actions that were taken, AdamW, a target network synced every so many updates.
+    """The module's loss, AdamW, a target network, where there is one, synced every so many updates.
 
     RLlib builds it, checkpoints it and calls `update` with columns for several minibatches. What is done for each of
     them is the gradient step alone; RLlib would slice, count, time and log for each, and check every gradient for
     finiteness, where one check of the global norm, which is computed anyway, does.
 
-    `learner_config_dict` has `weight_decay`, `target_update_frequency`, `weight_average`, `bf16` and `compile`.
+    `learner_config_dict` has the `RunPlan` (`plan`).
     """
 
     def build(self) -> None:
         super().build()
         self.updates = self.skipped_updates = 0
         self.losses: list[Tensor] = []
-        extra = self.config.learner_config_dict
-        module = self.module[DEFAULT_MODULE_ID].unwrapped()
-        for network in (module.network, module._target_network):
-            network.bf16 = extra["bf16"]
-            if extra["compile"]:
-                for layers in network.children():
-                    layers.compile()
         self.average: AveragedModel | None = None
         self.restart_average()
 
+    @property
+    def _settings(self) -> Config:
+        config: Config = self.config.learner_config_dict["plan"].config
+        return config
+
     def restart_average(self) -> None:
         """Let the running average of the weights, where one is wanted, begin at the network as it is now."""
-        if decay := self.config.learner_config_dict["weight_average"]:
+        if decay := self._settings.learner.weight_average:
             network = self.module[DEFAULT_MODULE_ID].unwrapped().network
             self.average = AveragedModel(network, multi_avg_fn=moving_average(decay), use_buffers=True)
 
@@ -68,7 +67,7 @@ class QLearner(DQNTorchLearner):
 
     @classmethod
     def rl_module_required_apis(cls) -> list[type]:
-        return [TargetNetworkAPI]
+        return []  # `QModule` is all that is asked of
 
     def configure_optimizers_for_module(self, module_id: str, config=None) -> None:
         network = self._module[module_id].unwrapped().network
@@ -77,7 +76,7 @@ class QLearner(DQNTorchLearner):
         decayed, others = [p for p in learned if p.ndim > 1], [p for p in learned if p.ndim <= 1]
         optimizer = torch.optim.AdamW(
             [
-                {"params": decayed, "weight_decay": config.learner_config_dict["weight_decay"]},
+                {"params": decayed, "weight_decay": self._settings.learner.weight_decay},
                 {"params": others, "weight_decay": 0.0},
             ],
             lr=config.lr,
@@ -98,7 +97,7 @@ class QLearner(DQNTorchLearner):
         """One gradient step for each minibatch, in order.
 
         Args:
-            training_data: whose `batch` has the columns that `QModule` describes, as tensors on the CPU, of a multiple
+            training_data: whose `batch` has the columns that the module describes, as tensors on the CPU, of a multiple
                 of `minibatch_size` transitions.
             timesteps: `learning_rate`, for all of them.
 
@@ -138,7 +137,7 @@ class QLearner(DQNTorchLearner):
         if self.average:
             self.average.update_parameters(module.unwrapped().network)
         self.updates += 1
-        if self.updates % self.config.learner_config_dict["target_update_frequency"] == 0:
+        if self.updates % self._settings.rl_training.training.target_update_frequency == 0:
             module.unwrapped().sync_target_network()
         self.losses.append(loss.detach())
         return outputs[TD_ERROR]

@@ -30,8 +30,10 @@ class PrioritizedReplayBuffer(ReplayBuffer):
     def nbytes(self) -> int:
         return super().nbytes + self.priorities.nbytes
 
-    def add(self, transitions: np.ndarray, frames: np.ndarray | None = None) -> np.ndarray:
-        rows = super().add(transitions, frames)
+    def add(
+        self, transitions: np.ndarray, frames: np.ndarray | None = None, notes: np.ndarray | None = None
+    ) -> np.ndarray:
+        rows = super().add(transitions, frames, notes)
         self.priorities[rows] = self.largest
         return rows
 

@@ -2,7 +2,8 @@
 
 A transition is one record of `TRANSITION`, 41 bytes. What the network looks at is either stored beside it, one uint8
 frame a transition (the next observation is the next row's frame), or rendered when sampled from (photo, edit state):
-then ten million transitions fit a laptop, and each sample can be augmented anew.
+then ten million transitions fit a laptop, and each sample can be augmented anew. What an algorithm noted of the state
+before the transition (`StateNotes`) lies beside it.
 
 Only complete episodes are added, each ends `terminated`, and its rows lie next to each other, so n-step returns and
 next observations are found when sampled: the rows up to the end of an episode are younger than the one it is looked at
@@ -12,6 +13,7 @@ from, and there as long as that is.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -46,12 +48,14 @@ class ReplayBuffer:
     Args:
         capacity: transitions to keep; the oldest make room.
         frame_shape: shape of the uint8 frames to store beside them, or None to store none.
+        notes: type of the `StateNotes` to store beside them, or None to store none.
     """
 
-    def __init__(self, capacity: int, frame_shape: tuple[int, ...] | None = None):
+    def __init__(self, capacity: int, frame_shape: tuple[int, ...] | None = None, notes: np.dtype[Any] | None = None):
         self.capacity, self.size, self.position, self.added = capacity, 0, 0, 0
         self.transitions = np.zeros(capacity, TRANSITION)
         self.frames = None if frame_shape is None else np.zeros((capacity, *frame_shape), np.uint8)
+        self.notes = None if notes is None else np.zeros(capacity, notes)
 
     def __len__(self) -> int:
         return self.size
@@ -59,19 +63,25 @@ class ReplayBuffer:
     @property
     def nbytes(self) -> int:
         """Bytes held, constant from construction on."""
-        return self.transitions.nbytes + (0 if self.frames is None else self.frames.nbytes)
+        return sum(0 if array is None else array.nbytes for array in (self.transitions, self.frames, self.notes))
 
-    def add(self, transitions: np.ndarray, frames: np.ndarray | None = None) -> np.ndarray:
-        """Append complete episodes, in order, with their frames if this buffer stores any; returns their rows."""
+    def add(
+        self, transitions: np.ndarray, frames: np.ndarray | None = None, notes: np.ndarray | None = None
+    ) -> np.ndarray:
+        """Append complete episodes, in order, with the frames and notes that this buffer stores; returns their rows."""
         count = len(transitions)
         if count > self.capacity:
             raise ValueError(f"{count} transitions at once do not fit a buffer of {self.capacity}")
         if (frames is None) != (self.frames is None):
             raise ValueError("this buffer stores frames" if frames is None else "this buffer stores no frames")
+        if (notes is None) != (self.notes is None):
+            raise ValueError("this buffer stores notes" if notes is None else "this buffer stores no notes")
         rows = (self.position + np.arange(count)) % self.capacity
         self.transitions[rows] = transitions
         if frames is not None:
             self.frames[rows] = frames
+        if notes is not None:
+            self.notes[rows] = notes
         self.position = (self.position + count) % self.capacity
         self.size, self.added = min(self.capacity, self.size + count), self.added + count
         return rows
@@ -123,16 +133,19 @@ class ReplayBuffer:
 
     def get_state(self) -> dict:
         """Everything, for a checkpoint; only the filled part of the arrays."""
-        return {
+        state = {
             "position": self.position,
             "added": self.added,
             "transitions": self.transitions[: self.size].copy(),
             "frames": None if self.frames is None else self.frames[: self.size].copy(),
         }
+        return state if self.notes is None else state | {"notes": self.notes[: self.size].copy()}
 
     def set_state(self, state: dict) -> None:
-        """Continue from `get_state` of a buffer of the same capacity."""
+        """Continue from `get_state` of a buffer of the same capacity; notes may be missing, and are then to be made."""
         self.size, self.added, self.position = len(state["transitions"]), state["added"], state["position"]
         self.transitions[: self.size] = state["transitions"]
         if self.frames is not None:
             self.frames[: self.size] = state["frames"]
+        if self.notes is not None and "notes" in state:
+            self.notes[: self.size] = state["notes"]

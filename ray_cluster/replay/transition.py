@@ -1,10 +1,16 @@
-"""The schema of a transition, of an episode's summary, and of what a rollout worker sends."""
+"""The schema of a transition, from the rollout worker that makes it to the learner's batch of columns."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any, Protocol
 
 import numpy as np
+from torch import Tensor
+
+from rl_aesthetics.episodes.photos import EpisodePhotos
+from rl_aesthetics.networks.q_network import QNetwork
 
 TRANSITION = np.dtype(
     [
@@ -23,6 +29,11 @@ TRANSITION = np.dtype(
 )
 """One transition. `score` and `next_score` are the scorer's, of the photo in `state` and in `next_state`."""
 
+NEXT_ACTIONS, SCORES, NEXT_SCORES = "next_actions", "scores", "next_scores"
+DISCOUNTS, WEIGHTS, STOP_VALUES = "discounts", "weights", "stop_values"
+"""Columns of a learner's batch besides RLlib's own (`ray.rllib.core.columns.Columns`), tensors `(B,)`: what
+`TRANSITION` calls `next_action`, `score` and `next_score`; what the value that follows is multiplied with; importance
+weights; and what stopping right after the first step is worth."""
 
 EPISODE = np.dtype(
     [
@@ -37,13 +48,34 @@ EPISODE = np.dtype(
 """What is known of a finished episode."""
 
 
+class StateNotes(Protocol):
+    """What an algorithm wants to know of each state that is visited, computed where the episode runs.
+
+    Attributes:
+        dtype: of a note, a structured type.
+    """
+
+    dtype: np.dtype[Any]
+
+    def __call__(
+        self, photos_B: np.ndarray, states_B: np.ndarray, observations_BCHW: np.ndarray
+    ) -> tuple[np.ndarray, dict[str, Tensor]]:
+        """Notes `(B,)` of photos in edit states as the agent sees them, and columns `(B, …)` that its module may act
+        by, so that nothing is computed twice."""
+        ...
+
+
+MakeNotes = Callable[[EpisodePhotos, QNetwork], StateNotes]
+"""Makes the notes of one worker, from its photos and the network that it acts by."""
+
+
 @dataclass
 class Fragment:
     """What a rollout worker sends: complete episodes only.
 
     Attributes:
         transitions: `TRANSITION` records, episode after episode, each in order.
-        frames: the observation of each transition, uint8 `(T, 3, S, S)`, or None where replay renders them.
+        frames: the observation of each transition, uint8 `(T, 3, S, S)`, or None where replay does without.
         episodes: `EPISODE` records.
         env_steps: steps taken since the last fragment, those of unfinished and dropped episodes included.
         dropped: episodes thrown away because a score could not be had.
@@ -51,6 +83,7 @@ class Fragment:
         lookups, hits: scores that were needed, and those of them that were known already.
         scored: new scores, `SCORED` records; none where nobody keeps them.
         seconds: time it took.
+        notes: `StateNotes` of the state before each transition `(T,)`, where the algorithm wants any.
     """
 
     transitions: np.ndarray
@@ -63,3 +96,4 @@ class Fragment:
     hits: int
     scored: np.ndarray
     seconds: float
+    notes: np.ndarray | None = None

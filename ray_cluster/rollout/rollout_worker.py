@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import time
+from functools import cached_property
 
 import numpy as np
 import torch
 from ray.rllib.core.columns import Columns
 from ray.rllib.env.single_agent_env_runner import SingleAgentEnvRunner
 
-from ray_cluster.replay.transition import EPISODE, TRANSITION, Fragment
-from rl_aesthetics.edits.space import edit_space
-from rl_aesthetics.episodes.photos import PLAIN, EpisodePhotos
+from ray_cluster.replay.transition import EPISODE, TRANSITION, Fragment, MakeNotes, StateNotes
 from rl_aesthetics.episodes.saved_scores import SavedScores
 from rl_aesthetics.episodes.start_states import episode_order
 from rl_aesthetics.episodes.vector_env import ImageEditVectorEnv
+from rl_aesthetics.plan.run_plan import RunPlan
 from rl_aesthetics.scores.score_cache import ScoreCache
 
 _EPISODES = ("photos_B", "states_B", "starts_B", "steps_B", "ended_B")
@@ -27,9 +27,8 @@ class RolloutWorker(SingleAgentEnvRunner):
     RLlib starts, restarts, seeds and feeds it weights like any EnvRunner. Only the inner loop is our own: it keeps
     columns in place of episode objects, so that nothing but the network, the transforms and the juror costs time.
 
-    `env_config` has `dataset`, `scorer`, `task`, `fresh_degradations`, `score_cache_size`, `saved_scores` (a
-    `SavedScores` or None), `store_frames`, `threads`, `review` (see `EpisodeSampler`), `crops` (a `Crops` or None),
-    `variants` (`Variants`).
+    `env_config` has `plan` (the `RunPlan`), `scorer`, `saved_scores` (a `SavedScores` or None), `store_frames`, `notes`
+    (makes the `StateNotes` of each state, or None) and `threads`.
     """
 
     def __repr__(self) -> str:
@@ -38,27 +37,21 @@ class RolloutWorker(SingleAgentEnvRunner):
     def make_env(self) -> None:
         settings = self.config.env_config
         torch.set_num_threads(settings["threads"])
-        dataset = settings["dataset"]
+        plan: RunPlan = settings["plan"]
+        photos, fresh = plan.photos(), plan.config.learner.fresh_degradations
         workers = max(1, self.num_workers)
-        task, shard = settings["task"], (max(0, (self.worker_index or 0) - 1) % workers, workers)
-        photos = EpisodePhotos(
-            dataset,
-            edit_space(task.actions),
-            task.observation_size,
-            settings.get("variants", PLAIN),
-            settings.get("crops"),
-        )
-        sampler = episode_order(photos, settings["fresh_degradations"], shard, settings.get("review", 0.0))
+        shard = max(0, (self.worker_index or 0) - 1) % workers, workers
+        sampler = episode_order(photos, fresh, shard, plan.config.curriculum.review)
         saved: SavedScores | None = settings["saved_scores"]
         cache = (
-            ScoreCache(settings["scorer"].fingerprint, settings["score_cache_size"])
+            ScoreCache(settings["scorer"].fingerprint, plan.config.juror.score_cache_size)
             if saved is None
             else saved.cache(sampler.photos)
         )
         self.env = ImageEditVectorEnv(
-            dataset,
+            plan.dataset,
             settings["scorer"],
-            settings["task"],
+            plan.task,
             num_envs=self.config.num_envs_per_env_runner,
             sampler=sampler,
             cache=cache,
@@ -66,7 +59,7 @@ class RolloutWorker(SingleAgentEnvRunner):
         )
         self.num_envs = self.env.num_envs
         self._needs_initial_reset = True
-        if photos.crops is not None or (photos.acts_on_given and settings["fresh_degradations"]):
+        if photos.crops is not None or (photos.acts_on_given and fresh):
             photos.load()  # while the learner starts, too; the first episodes would wait for it
 
     def sample(
@@ -93,16 +86,18 @@ class RolloutWorker(SingleAgentEnvRunner):
             self._resetting = np.zeros(self.num_envs, bool)
             self._records: list[list[np.void]] = [[] for _ in range(self.num_envs)]
             self._frames: list[list[np.ndarray]] = [[] for _ in range(self.num_envs)]
+            self._notes: list[list[np.ndarray]] = [[] for _ in range(self.num_envs)]
             self._needs_initial_reset = False
         calls, dropped, cache = environment.scores.calls, environment.dropped_episodes, environment.scores.cache
         hits, misses = cache.hits, cache.misses
         done_records: list[np.void] = []
         done_frames: list[np.ndarray] = []
+        done_notes: list[np.ndarray] = []
         episodes: list[tuple] = []
         env_steps = 0
         for _ in range(vector_steps or self.config.get_rollout_fragment_length(self.worker_index)):
             env_steps += int((~self._resetting).sum())
-            self._step(epsilon, done_records, done_frames, episodes)
+            self._step(epsilon, done_records, done_frames, done_notes, episodes)
         self.num_env_steps_sampled_lifetime += env_steps
         store_frames = self.config.env_config["store_frames"]
         shape = (0, *environment.single_observation_space.shape)
@@ -119,16 +114,33 @@ class RolloutWorker(SingleAgentEnvRunner):
             hits=cache.hits - hits,
             scored=cache.take_new(),
             seconds=time.perf_counter() - started,
+            notes=None if self._note is None else np.concatenate([np.zeros(0, self._note.dtype), *done_notes]),
         )
 
-    def _step(self, epsilon: float, done_records: list, done_frames: list, episodes: list) -> None:
+    @cached_property
+    def _note(self) -> StateNotes | None:
+        """Made when the first episodes begin: the network is there then."""
+        make: MakeNotes | None = self.config.env_config["notes"]
+        return None if make is None else make(self.env.photos, self.module.network)
+
+    def _step(
+        self,
+        epsilon: float,
+        done_records: list[np.void],
+        done_frames: list[np.ndarray],
+        done_notes: list[np.ndarray],
+        episodes: list[tuple],
+    ) -> None:
         observations, resetting = self._observations, self._resetting
         explore = self._generator.random(self.num_envs) < epsilon
         random_actions = self._generator.integers(0, len(self.env.space), self.num_envs)
-        # Most of an edit-scoring worker's time: what is about to be reset, or begins at random, is not looked at.
-        remembers = self.module.model_config["remember_next_action"]
+        # Most of an afterstate worker's time: what is about to be reset, or begins at random, is not looked at.
+        remembers = self.module.model_config.get("target_action") == "stored"
         looked_at = ~resetting & (~explore | np.array([remembers and bool(mine) for mine in self._records]))
-        greedy, chosen = self._preferred(observations, looked_at)
+        live, place_B, known = np.flatnonzero(~resetting), np.cumsum(~resetting) - 1, {}
+        if self._note is not None:
+            noted, known = self._note(self.env.photos_B[live], self.env.states_B[live], observations[live])
+        greedy, chosen = self._preferred(observations, looked_at, known)
         actions = np.where(explore, random_actions, chosen)
         self._observations, rewards, terminated, dropped, info = self.env.step(actions)
         records = np.empty(self.num_envs, TRANSITION)
@@ -150,13 +162,15 @@ class RolloutWorker(SingleAgentEnvRunner):
             if resetting[k]:
                 continue
             if dropped[k]:
-                self._records[k], self._frames[k] = [], []
+                self._records[k], self._frames[k], self._notes[k] = [], [], []
                 continue
             if mine and remembers:
                 mine[-1]["next_action"] = greedy[k]
             mine.append(records[k])
             if self.config.env_config["store_frames"]:
                 self._frames[k].append(observations[k])
+            if self._note is not None:
+                self._notes[k].append(noted[place_B[k] : place_B[k] + 1])
             if terminated[k]:
                 episodes.append(
                     (
@@ -170,16 +184,25 @@ class RolloutWorker(SingleAgentEnvRunner):
                 )
                 done_records += mine
                 done_frames += self._frames[k]
-                self._records[k], self._frames[k] = [], []
+                done_notes += self._notes[k]
+                self._records[k], self._frames[k], self._notes[k] = [], [], []
         self._resetting = terminated | dropped
 
-    def _preferred(self, observations: np.ndarray, looked_at: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """The best actions and those to take where nothing is explored, int64 `(B,)`; 0 where not `looked_at`."""
+    def _preferred(
+        self, observations: np.ndarray, looked_at: np.ndarray, known: dict[str, torch.Tensor]
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """The best actions and those to take where nothing is explored, int64 `(B,)`; 0 where not `looked_at`.
+
+        Args:
+            known: columns that were noted already, of the episodes that are not reset.
+        """
         greedy = np.zeros(self.num_envs, np.int64)
         if not looked_at.any():
             return greedy, greedy
         with torch.inference_mode():
-            output = self.module.forward_inference({Columns.OBS: torch.from_numpy(observations[looked_at])})
+            of_live = torch.from_numpy(looked_at[~self._resetting])
+            columns = {name: column[of_live] for name, column in known.items()}
+            output = self.module.forward_inference({Columns.OBS: torch.from_numpy(observations[looked_at])} | columns)
         greedy[looked_at] = output[Columns.ACTIONS].numpy()
         if self._temperature is None:
             return greedy, greedy
@@ -229,7 +252,8 @@ class RolloutWorker(SingleAgentEnvRunner):
         self._observations = environment.view(environment.photos_B, environment.states_B)
         self._resetting = state["resetting"].copy()
         self._records = [list(records.copy()) for records in state["records"]]  # what Ray hands over is read-only
-        self._frames = [list(frames) for frames in state["frames"]]
+        self._frames = [list(frames) if self.config.env_config["store_frames"] else [] for frames in state["frames"]]
+        self._notes = [self._notes_of(np.array(records, TRANSITION)) for records in self._records]
         self._generator = np.random.default_rng()
         self._generator.bit_generator.state = state["generator"]
         sampler.random.bit_generator.state = state["sampler"]
@@ -237,6 +261,14 @@ class RolloutWorker(SingleAgentEnvRunner):
         torch.set_rng_state(state["torch"])
         environment.scores.cache.add(state["scores"])
         self._needs_initial_reset = False
+
+    def _notes_of(self, records_T: np.ndarray) -> list[np.ndarray]:
+        """The notes of an episode's steps so far, made again, `(1,)` each."""
+        if self._note is None or not len(records_T):
+            return []
+        photos_T, states_T = records_T["photo"].astype(np.int64), records_T["state"].astype(np.int64)
+        notes_T, _ = self._note(photos_T, states_T, self.env.view(photos_T, states_T))
+        return np.split(notes_T, len(notes_T))
 
     def get_metrics(self) -> dict:
         """RLlib's own; ours travel in the fragments."""

@@ -20,7 +20,7 @@ from ray.util.metrics import Counter, Gauge, Histogram
 
 if TYPE_CHECKING:
     from ray_cluster.jurors.actor_scorer import ActorScorer
-    from ray_cluster.learner.actor_learner import ActorLearnerDQN
+    from ray_cluster.learner.actor_learner import ActorLearner
 
 INTERVAL_S = 5.0
 """Between two readings; Prometheus asks every 10 s."""
@@ -71,7 +71,7 @@ class MetricsExporter:
         run: tags every metric, so that several trainings of a cluster can be told apart.
     """
 
-    def __init__(self, algorithm: ActorLearnerDQN, scorer: Callable[[], ActorScorer], run: str):
+    def __init__(self, algorithm: ActorLearner, scorer: Callable[[], ActorScorer], run: str):
         self.algorithm, self.scorer = algorithm, scorer
         self._run = {"run": run}
         self._counters = {name: Counter(name, text, ("run",)) for name, (_, text) in COUNTERS.items()}

@@ -18,7 +18,9 @@ from typing import Any
 
 import ray
 import torch
+from pydantic import ValidationError
 
+from juror_service.jurors.registry import score_range
 from ray_cluster.checkpoints.checkpoint_store import CheckpointStore, open_checkpoint
 from ray_cluster.checkpoints.training_state import check_replay, restore
 from ray_cluster.cluster.interruption import Interruption
@@ -26,7 +28,8 @@ from ray_cluster.cluster.session import cluster_nodes, ray_session
 from ray_cluster.cluster.topology import plan
 from ray_cluster.jurors.actor_scorer import ActorScorer, start_jurors
 from ray_cluster.jurors.local_scorer import reference_scorer
-from ray_cluster.learner.algorithm import build_algorithm, episode_settings
+from ray_cluster.learner.algorithms import algorithm_named
+from ray_cluster.learner.build import build_algorithm
 from ray_cluster.rollout.validation_worker import ValidationWorker
 from ray_cluster.tracking.provenance import job_metadata
 from ray_cluster.tracking.tracker import Tracker, remember_run
@@ -36,16 +39,14 @@ from ray_cluster.train.metrics import MetricsExporter
 from ray_cluster.train.output import METRICS_FILE, prepare, write_lines
 from rl_aesthetics.agents.agent import AGENT_FILE, AgentDescription, DQNAgent
 from rl_aesthetics.config.config import Config, to_yaml
+from rl_aesthetics.config.old_names import renamed
 from rl_aesthetics.datasets.dataset import RLDataset
-from rl_aesthetics.edits import algebra
-from rl_aesthetics.edits.space import edit_space
-from rl_aesthetics.episodes.photos import EpisodePhotos
 from rl_aesthetics.episodes.saved_scores import SavedScores
 from rl_aesthetics.episodes.task import Task
 from rl_aesthetics.errors import UserError
-from rl_aesthetics.plan.resolve_head import initial_network
-from rl_aesthetics.plan.resolve_values import fit_values
-from rl_aesthetics.plan.task import task_of
+from rl_aesthetics.networks.registry import network_settings, of_last_format
+from rl_aesthetics.networks.settings import NetworkSettings
+from rl_aesthetics.plan.run_plan import RunPlan
 
 STATE = "state"
 """The folder of the checkpoints, in the output folder, unless the configuration names another place."""
@@ -102,21 +103,16 @@ class Training:
             raise UserError("no dataset: add dataset=DIR, a folder that `rl-aesthetics generate` wrote")
         root = config.dataset.resolve()  # workers of a cluster have other working directories
         self.dataset, self.validation_set = RLDataset(root, "train"), RLDataset(root, "val")
-        self.task = task_of(config)
-        self.config = config = fit_values(config, self.task)
-        initial_network(config, self.task)  # what it cannot be made of is told now
+        self.plan = RunPlan.of(config, self.dataset, score_range(config.juror.name))
+        self.plan.check(self.validation_set)
+        self.plan.initial_network()  # what it cannot be made of is told now
+        self.task, self.config = self.plan.task, self.plan.config
+        config = self.config
+        algorithm_named(config.learner.algorithm)
         self.initial_agent = None
         if config.learner.initial_agent:
             self.initial_agent = DQNAgent.load(config.learner.initial_agent)
             _check_same_network(self.initial_agent, config, self.task)
-        for dataset in (self.dataset, self.validation_set):
-            try:
-                EpisodePhotos(dataset, edit_space(self.task.actions)).start_states()
-            except ValueError as error:
-                raise UserError(f"{config.dataset} cannot be trained on: {error}") from None
-        if config.learner.replay == "reference" and not edit_space(self.task.actions).is_group:
-            raise UserError("learner.replay=reference needs reversible transforms alone; use learner.replay=frames")
-        episode_settings(config, self.dataset, self.task)  # what does not fit these edits, too
         storage = config.checkpoints.storage or config.output / STATE
         self.store = CheckpointStore(storage, config.checkpoints.keep)
         self.resumed: dict[str, Any] | None = None
@@ -133,17 +129,6 @@ class Training:
         self.best_metrics: dict[str, float] = {}
         self.saved_scores: SavedScores | None = None
 
-    @property
-    def approximates(self) -> bool:
-        """Whether edits act on the degraded photo as it is given, so that they come near the original at best."""
-        return EpisodePhotos(self.dataset, edit_space(self.task.actions)).acts_on_given
-
-    @property
-    def deepest(self) -> int:
-        """The greatest number of edits that a training photo is away from its original; 1 where nobody counts."""
-        photos = EpisodePhotos(self.dataset, edit_space(self.task.actions))
-        return 1 if photos.acts_on_given else int(algebra.DEPTH[photos.start_states()].max())
-
     def _find_checkpoint(self, resume: str) -> None:
         found = self.store.newest() if resume == "auto" else open_checkpoint(resume)
         if found is None and resume != "auto":
@@ -159,10 +144,9 @@ class Training:
             "identity": {
                 "dataset": self.dataset.fingerprint,
                 "juror": self.juror_fingerprint,
-                "network": config.learner.network,
-                "network options": config.learner.network_options,
+                "network": config.learner.network.portable().model_dump(mode="json"),
                 "actions": list(self.task.actions),
-                "observations": list(config.rl_training.state.shape),
+                "observations": list(config.observation_shape),
                 "step limit": self.task.max_steps,
             },
             "config": config.written(),
@@ -187,16 +171,15 @@ class Training:
         scorer = self.scorer or reference_scorer(config.juror) or self.start_jurors(self.topology.jurors)
         # In lockstep one seed gives one result, bit for bit: whatever ran before must have no say.
         keeps = config.juror.save_scores and not config.learner.lockstep
-        if keeps and edit_space(self.task.actions).is_group:
+        if keeps and self.plan.space.is_group:
             self.saved_scores = SavedScores(self.dataset, scorer.fingerprint, config.juror.score_cache_size)
             self.saved_scores.check()
         description = AgentDescription(
-            network=config.learner.network,
+            network=config.learner.network.portable(),
             actions=self.task.actions,
-            observation_shape=tuple(config.rl_training.state.shape),
+            observation_shape=config.observation_shape,
             max_steps=self.task.max_steps,
             juror=scorer.fingerprint,
-            network_options=config.learner.network_options,
             config=config.written(),
         )
         torch.set_num_threads(self.topology.learner_threads)
@@ -215,7 +198,7 @@ class Training:
             remember_run(tracker, self.output, "KILLED")  # until it has come to its end
             tracker.set_tags({"dataset": self.dataset.fingerprint, "juror": scorer.fingerprint})
             tracker.log_artifact(self.output / "config.yaml")
-            self.algorithm = build_algorithm(config, self.dataset, scorer, self.task, self.topology, self.saved_scores)
+            self.algorithm = build_algorithm(self.plan, scorer, self.topology, self.saved_scores)
             stack.callback(self.algorithm.stop)
             if self.initial_agent:
                 tensors = self.initial_agent.network.state_dict()
@@ -282,20 +265,39 @@ class Training:
         if self.resumed is None:
             return None
         before, now = self.resumed["training"], self.identity()
+        if difference := _network_of(before["identity"]).unlike(self.config.learner.network.portable()):
+            raise UserError(f"the checkpoint was written with another network: {difference}")
         for what, ours in now["identity"].items():
-            if (theirs := before["identity"][what]) != ours:
+            if what != "network" and (theirs := before["identity"][what]) != ours:
                 raise UserError(f"the checkpoint was written with another {what}: {theirs}, not {ours}")
         check_replay(self.config, self.resumed)
         self.store.forget_after(self.resumed_from)  # a later --resume auto must not go on from them
+        then = _written_now(before["config"])
         changed = sorted(
             f"{section}.{name}" if isinstance(value, dict) else section
             for section, value in now["config"].items()
             for name in (value if isinstance(value, dict) else [""])
-            if (value[name] if name else value) != _at(before["config"], section, name)
+            if (value[name] if name else value) != _at(then, section, name)
         )
         if changed := [name for name in changed if name not in ("output", "dataset")]:
             _log.warning("settings changed since the checkpoint: %s", ", ".join(changed))
         return before
+
+
+def _network_of(identity: Mapping[str, Any]) -> NetworkSettings:
+    """The network of a checkpoint; its options stood beside its name in the last format."""
+    if "network options" in identity:
+        return network_settings(of_last_format(identity["network"], identity["network options"]))
+    return network_settings(identity["network"])
+
+
+def _written_now(config: Mapping[str, Any]) -> dict[str, Any]:
+    """A checkpoint's configuration as it would be written now."""
+    try:
+        return Config.model_validate(renamed(config)).written()
+    except ValidationError as error:  # what is compared with it says so; going on does not depend on it
+        _log.warning("the checkpoint's settings cannot be read any more: %s", error.errors()[0]["msg"])
+        return renamed(config)
 
 
 def _at(tree: dict[str, Any], section: str, name: str) -> Any:
@@ -305,8 +307,11 @@ def _at(tree: dict[str, Any], section: str, name: str) -> Any:
 
 def _check_same_network(agent: DQNAgent, config: Config, task: Task) -> None:
     described, learner = agent.description, config.learner
-    theirs = (described.network, described.network_options, described.actions, described.observation_shape)
-    ours = (learner.network, learner.network_options, task.actions, tuple(config.rl_training.state.shape))
-    for what, mine, other in zip(("network", "network options", "actions", "observations"), ours, theirs, strict=True):
+    if difference := described.network.unlike(learner.network.portable()):
+        raise UserError(f"{learner.initial_agent} has another network than this training: {difference}")
+    theirs = described.actions, described.observation_shape
+    for what, mine, other in zip(
+        ("actions", "observations"), (task.actions, config.observation_shape), theirs, strict=True
+    ):
         if mine != other:
             raise UserError(f"{learner.initial_agent} has other {what} than this training: {other}, not {mine}")

@@ -180,13 +180,11 @@ def _curve_key(tone_P: np.ndarray) -> tuple[float, ...]:
 def _render_small(planes_B3N: np.ndarray, tones_BP: np.ndarray, matrices_B33: np.ndarray) -> np.ndarray:
     """Many small photos at once: a loop over photos would cost more than their pixels."""
     dtype = planes_B3N.dtype.name
-    curves: dict[tuple[float, ...], int] = {}
-    which_B = np.array([curves.setdefault(_curve_key(tone_P), len(curves)) for tone_P in tones_BP])
-    tables = np.concatenate([_curve(*key, dtype) for key in curves])
+    _, firsts, which_B = np.unique(tones_BP[:, _CURVE], axis=0, return_index=True, return_inverse=True)
+    tables = np.concatenate([_curve(*_curve_key(tones_BP[first]), dtype) for first in firsts])
+    entries = len(tables) // len(firsts)
     light_B3N = np.matmul(matrices_B33, np.take(light_of(dtype), planes_B3N))
-    return tables[
-        _places(light_B3N, len(tables) // len(curves)) + which_B[:, None, None] * (len(tables) // len(curves))
-    ]
+    return np.take(tables, _places(light_B3N, entries) + which_B.reshape(-1, 1, 1) * entries)
 
 
 def _stretched(dtype: str, black: float, white: float) -> np.ndarray:

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 
-from rl_aesthetics.datasets.dataset import RLDataset
-from rl_aesthetics.edits.space import edit_space
-from rl_aesthetics.episodes.photos import PLAIN, EpisodePhotos, Variants
-from rl_aesthetics.episodes.task import Task
+from rl_aesthetics.episodes.photos import EpisodePhotos
 from rl_aesthetics.errors import UserError
 from rl_aesthetics.photos.quality import pixel_change
+from rl_aesthetics.rewards import Reward
 from rl_aesthetics.scores.reference import ReferenceScorer, lab, similarity
 
-_AT_ONCE = 64
+_AT_ONCE = 8  # states whose results stay in a processor's cache
 
 
 class ActionRewards:
@@ -23,16 +21,19 @@ class ActionRewards:
     STOP is worth 0. The environment charges it for its step as it does edits, but where no future counts, a price of
     all actions alike would change nothing. So the price of a step is here what an edit must promise.
 
+    Args:
+        photos: whose numbers are meant.
+        reward: its prices of a step and of change count, its differences are those of similarity.
+
     Raises:
         UserError: the edits are not photographic, or STOP is not among them.
     """
 
-    def __init__(self, dataset: RLDataset, task: Task, variants: Variants = PLAIN):
-        self.space, self.scorer = edit_space(task.actions), ReferenceScorer()
+    def __init__(self, photos: EpisodePhotos, reward: Reward):
+        self.photos, self.space, self.scorer, self.reward = photos, photos.space, ReferenceScorer(), reward
         if not self.space.acts_on_given or self.space.stop is None:
-            raise UserError("learner.full_information needs photographic transforms alone, and STOP")
-        self.photos = EpisodePhotos(dataset, self.space, task.observation_size, variants)
-        self.view, self.reward = self.photos.view(self.scorer.size), task.reward
+            raise UserError("learner.algorithm=all_actions needs photographic transforms alone, and STOP")
+        self.view = photos.view(self.scorer.size)
 
     def __call__(self, photos_B: np.ndarray, states_B: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Rewards and changes, float32 `(B, A)` each.
@@ -57,10 +58,11 @@ class ActionRewards:
         else:
             images_N3SS = self.view(every_N, following_N)
         if (self.space.framing(following_N) == self.space.framing(np.repeat(states_B, actions))).all():
-            originals_N3SS = np.repeat(self.view.originals(photos_B, states_B), actions, axis=0)
+            originals_N3SS, each = self.view.originals(photos_B, states_B), actions
         else:
-            originals_N3SS = self.view.originals(every_N, following_N)
+            originals_N3SS, each = self.view.originals(every_N, following_N), 1
         images_NSS3, originals_NSS3 = (lab(images.transpose(0, 2, 3, 1)) for images in (images_N3SS, originals_N3SS))
+        originals_NSS3 = np.repeat(originals_NSS3, each, axis=0)
         scores_BA = similarity(images_NSS3, originals_NSS3).reshape(-1, actions)
         rewards_BA = scores_BA - scores_BA[:, [self.space.stop]] - self.reward.step_penalty
         if self.reward.prices_change:

@@ -69,7 +69,7 @@ def convolution_trunk(widths: Sequence[int] = WIDTHS) -> nn.Sequential:
     """3×3 convolutions with batch norm, halving the side in all but the last, then global average pooling.
 
     uint8 RGB `(B, 3, S, S)` to float32 `(B, widths[-1])`; with `WIDTHS` about 0.33 M parameters. The same layers judge
-    (the pocket juror) and act (the edit-scoring network), so one can start from the other.
+    (the pocket juror) and act (the afterstate network), so one can start from the other.
     """
     layers: list[nn.Module] = [Normalise()]
     channels = 3

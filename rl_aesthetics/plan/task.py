@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from rl_aesthetics.agents.agent import DQNAgent
 from rl_aesthetics.config.config import Config
+from rl_aesthetics.config.old_names import renamed
 from rl_aesthetics.config.training import Reward, Training
 from rl_aesthetics.edits.registry import action_names
 from rl_aesthetics.edits.space import check_shows_edits, edit_space
@@ -19,14 +20,15 @@ def task_of(config: Config) -> Task:
     """
     settings = config.rl_training
     actions = action_names(settings.action_space.transforms, settings.action_space.add_stop_action)
-    if settings.state.shape[0] == 4:
+    shows_edits = config.learner.network.channels == 4
+    if shows_edits:
         check_shows_edits(edit_space(actions))
     return Task(
         actions=actions,
         max_steps=settings.training.max_steps_per_episode,
         reward=settings.reward.make(settings.training.gamma),
         observation_size=settings.state.shape[-1],
-        shows_edits=settings.state.shape[0] == 4,
+        shows_edits=shows_edits,
     )
 
 
@@ -42,7 +44,7 @@ def task_of_agent(agent: DQNAgent, max_steps: int | None = None) -> Task:
     if max_steps is not None and max_steps < 1:
         raise UserError(f"an episode needs at least 1 step, got {max_steps}")
     described = agent.description
-    settings = described.config.get("rl_training", {})
+    settings = renamed(described.config).get("rl_training", {})
     gamma = settings.get("training", {}).get("gamma", Training().gamma)
     return Task(
         actions=described.actions,

@@ -73,13 +73,13 @@ def write_dataset(root, sequences, juror, fingerprint=None):
 
 @pytest.fixture(scope="module")
 def agent(tmp_path_factory, juror):
-    """The edit-scoring network with the pocket juror's weights: it takes the edit whose result looks best."""
-    network, pocket = make_network("edit_scoring", ACTIONS, 64), load_pocket_network()
+    """The afterstate network with the pocket juror's weights: it takes the edit whose result looks best."""
+    network, pocket = make_network("afterstate", ACTIONS, 64), load_pocket_network()
     head = next(module for module in pocket.head if isinstance(module, torch.nn.Linear))
     network.start_from(pocket.trunk, head.weight, head.bias)
     network.head.bias.data[1] += 1e-3  # where no edit looks better, stop
     config = {"juror": {"name": "pocket", "options": {"threads": 1}}}
-    description = AgentDescription("edit_scoring", ACTIONS, (3, 64, 64), 4, juror.fingerprint, config=config)
+    description = AgentDescription("afterstate", ACTIONS, (3, 64, 64), 4, juror.fingerprint, config=config)
     file = tmp_path_factory.mktemp("agent") / AGENT_FILE
     DQNAgent(description, network).save(file)
     return file

@@ -231,8 +231,8 @@ def test_sigterm_leaves_a_checkpoint_within_the_grace_time(dataset, tmp_path):
 
 FULL = """
 import json, sys
-from ray_cluster.train import Training
-from rl_aesthetics.config import load_config
+from ray_cluster.train.training import Training
+from rl_aesthetics.config.config import load_config
 report = Training(load_config(None, sys.argv[1:])).run()
 print(json.dumps(report.history[-1]))
 """

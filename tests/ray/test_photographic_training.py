@@ -4,9 +4,10 @@ import numpy as np
 import pytest
 import ray
 import torch
+from ray.rllib.core import DEFAULT_MODULE_ID
 from written_splits import write_darkened_split
 
-from ray_cluster.learner.all_actions import FullInformationDQN
+from ray_cluster.learner.all_actions import ACTION_REWARDS, DESCRIBED, REMAINING, AllActions
 from ray_cluster.train.training import Training
 from rl_aesthetics.agents.agent import DQNAgent
 from rl_aesthetics.config.config import load_config
@@ -62,13 +63,12 @@ def trained(configured):
 def test_every_actions_reward_is_learned_and_no_juror_is_started(trained):
     training, report, *_ = trained
     algorithm = training.algorithm
-    assert isinstance(algorithm, FullInformationDQN)
+    assert isinstance(algorithm.learning, AllActions)
     assert training.topology.jurors == 0
     assert "juror" not in training.topology.table()
     assert algorithm.trained > 0
     assert all(np.isfinite(row["train_avg_loss"]) for row in report.history if "train_avg_loss" in row)
-    rows = np.arange(len(algorithm.replay))
-    known = algorithm.action_rewards[rows[algorithm.known[rows]]]
+    known = algorithm.replay.notes[ACTION_REWARDS][: len(algorithm.replay)]
     assert known.shape[1] == len(action_names("tonal"))
     assert (known[:, training.task.actions.index(STOP)] == 0).all()
     assert (known > 0).any(axis=1).mean() > 0.5  # of most states some edit leads nearer to the original
@@ -76,9 +76,9 @@ def test_every_actions_reward_is_learned_and_no_juror_is_started(trained):
 
 def test_the_rewards_that_were_learned_are_those_that_the_episodes_paid(trained):
     algorithm, task = trained[0].algorithm, trained[0].task
-    rows = np.flatnonzero(algorithm.known[: len(algorithm.replay)])
+    rows = np.arange(len(algorithm.replay))
     transitions = algorithm.replay.transitions[rows]
-    learned = algorithm.action_rewards[rows, transitions["action"]]
+    learned = algorithm.replay.notes[ACTION_REWARDS][rows, transitions["action"]]
     stopped = transitions["action"] == task.actions.index(STOP)
     assert stopped.any()
     # The price of change is paid at the end, and computed by the network, not learned.
@@ -92,17 +92,31 @@ def test_the_rewards_that_were_learned_are_those_that_the_episodes_paid(trained)
 
 def test_the_strengths_that_remain_are_learned_beside_and_what_the_network_sees_is_described_once(trained):
     algorithm, task = trained[0].algorithm, trained[0].task
-    rows = np.flatnonzero(algorithm.known[: len(algorithm.replay)])[:64]
-    states = algorithm.replay.transitions["state"][rows].astype(np.int64)
-    unedited = rows[states == 0]
-    photos = algorithm.rewards_of.photos
-    for row in unedited[:8]:
-        strengths = photos.strengths(int(algorithm.replay.transitions["photo"][row]))
+    assert algorithm.replay.frames is None  # nor are the frames sent that nobody looks at again
+    transitions, notes = algorithm.replay.transitions[:64], algorithm.replay.notes[:64]
+    numbers, states = (transitions[name].astype(np.int64) for name in ("photo", "state"))
+    note = algorithm.learning.note
+    for row in np.flatnonzero(states == 0)[:8]:
+        strengths = note.photos.strengths(int(numbers[row]))
         wrong = [-strengths.get(name, 0.0) for name in STRENGTHS]
-        np.testing.assert_allclose(algorithm.remaining[row], wrong, atol=2e-3)  # float16
-    frames = torch.from_numpy(algorithm.replay.frames[rows])
-    np.testing.assert_allclose(algorithm.described[rows], algorithm.trunk.describe(frames), atol=2e-2)
-    assert task.observation_shape == algorithm.replay.frames.shape[1:]
+        np.testing.assert_allclose(notes[REMAINING][row], wrong, atol=2e-3)  # float16
+    frames = note.photos.view(task.observation_size, task.shows_edits)(numbers, states)
+    assert frames.shape[1:] == task.observation_shape
+    np.testing.assert_allclose(notes[DESCRIBED], note.trunk.describe(torch.from_numpy(frames)), atol=2e-2)
+
+
+def test_there_is_no_target_network(trained):
+    module = trained[0].algorithm.learner_group._learner.module[DEFAULT_MODULE_ID].unwrapped()
+    assert module.networks() == [module.network]
+
+
+def test_a_replay_buffer_of_the_last_format_is_gone_on_with_its_notes_made_anew(trained):
+    algorithm = trained[2].algorithm
+    state, notes = algorithm.replay.get_state(), algorithm.replay.notes.copy()
+    frames = np.zeros((len(algorithm.replay), *trained[2].task.observation_shape), np.uint8)
+    algorithm.replay.notes[:] = 0
+    algorithm.learning.set_replay({name: state[name] for name in state if name != "notes"} | {"frames": frames})
+    np.testing.assert_array_equal(algorithm.replay.notes, notes)
 
 
 def test_it_goes_on_from_its_checkpoint(trained):

@@ -13,7 +13,7 @@ from written_splits import write_split
 
 from ray_cluster.checkpoints.checkpoint_store import CheckpointStore
 from ray_cluster.jurors.actor_scorer import start_jurors
-from ray_cluster.learner.actor_learner import ActorLearnerDQN
+from ray_cluster.learner.actor_learner import ActorLearner
 from ray_cluster.tracking import tracker as tracking
 from ray_cluster.train.training import Training
 from rl_aesthetics.agents.agent import DQNAgent
@@ -31,11 +31,10 @@ EPOCHS = 6
 REPLAYS = {
     "frames": ("learner.network=simple_cnn",),
     "reference": (
-        "learner.network=edit_scoring",
+        "learner.network=afterstate",
         "learner.replay=reference",
-        "learner.augment=true",
         "learner.fresh_degradations=true",
-        "learner.remember_next_action=true",
+        "learner.target_action=stored",
         "learner.learning_rate_end=0.0001",
         "learner.weight_average=0.9",
     ),
@@ -82,7 +81,7 @@ def configured(dataset, output, *overrides):
 
 def stop_in_step(config, steps, **options):
     """Train, and send SIGTERM to this process in the nth step."""
-    step, taken = ActorLearnerDQN.training_step, []
+    step, taken = ActorLearner.training_step, []
 
     def counted(self, seconds=1.0):
         taken.append(self.env_steps)
@@ -91,7 +90,7 @@ def stop_in_step(config, steps, **options):
         return step(self, seconds)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(ActorLearnerDQN, "training_step", counted)
+        patch.setattr(ActorLearner, "training_step", counted)
         with pytest.raises(SystemExit) as stopped:
             Training(config, **options).run()
     assert stopped.value.code == 128 + signal.SIGTERM
@@ -238,7 +237,7 @@ def test_a_checkpoint_named_by_its_path_is_gone_on_from_without_its_replay_buffe
     [
         (["training.max_steps_per_episode=3"], "written with another step limit: 5, not 3"),
         (["action_space.add_stop_action=false"], "written with another actions: "),
-        (["learner.network=edit_scoring"], "written with another network: simple_cnn, not edit_scoring"),
+        (["learner.network=afterstate"], "written with another network: simple_cnn, not afterstate"),
         (["training.replay_capacity=200"], "leave rl_training.training.replay_capacity as it was"),
     ],
 )

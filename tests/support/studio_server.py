@@ -84,7 +84,7 @@ def write_photographic(root):
     The agent makes everything darker, which the reference likes of what is too bright, and the judge never.
     """
     torch.manual_seed(2)
-    described = AgentDescription("tone", action_names("tonal"), (3, 64, 64), 2, ReferenceScorer.fingerprint)
+    described = AgentDescription("tone", action_names("tonal"), (4, 64, 64), 2, ReferenceScorer.fingerprint)
     agent = DQNAgent(replace(described, config={"juror": {"name": "reference"}}))
     with torch.no_grad():
         agent.network.head.advantage[-1].bias[described.actions.index("exposure_down_3")] += 10
@@ -137,12 +137,12 @@ def write_dataset(root, juror):
 
 
 def greedy_agent(juror):
-    """The edit-scoring network with the pocket juror's weights: it takes the edit whose result looks best."""
-    network, pocket = make_network("edit_scoring", ACTIONS, 64), load_pocket_network()
+    """The afterstate network with the pocket juror's weights: it takes the edit whose result looks best."""
+    network, pocket = make_network("afterstate", ACTIONS, 64), load_pocket_network()
     head = next(module for module in pocket.head if isinstance(module, torch.nn.Linear))
     network.start_from(pocket.trunk, head.weight, head.bias)
     network.head.bias.data[1] += 1e-3  # where no edit looks better, stop
-    return DQNAgent(AgentDescription("edit_scoring", ACTIONS, (3, 64, 64), 5, juror.fingerprint), network)
+    return DQNAgent(AgentDescription("afterstate", ACTIONS, (3, 64, 64), 5, juror.fingerprint), network)
 
 
 def random_agent(juror):

@@ -90,10 +90,10 @@ def test_no_episode_is_longer_than_the_step_limit():
     steps=st.integers(1, 5),
     size=st.sampled_from([32, 64]),
     name=st.sampled_from(list(REWARDS)),
-    fidelity=st.sampled_from([0.0, 0.4]),
+    limit=st.sampled_from([1.0, 0.1]),
 )
-def test_returns_are_the_sums_of_what_the_environment_pays(seed, steps, size, name, fidelity):
-    reward = make_reward(name, step_penalty=0.03, terminal_bonus=0.5, fidelity_weight=fidelity)
+def test_returns_are_the_sums_of_what_the_environment_pays(seed, steps, size, name, limit):
+    reward = make_reward(name, step_penalty=0.03, terminal_bonus=0.5, change_limit=limit, change_price=0.4)
     task = Task(max_steps=steps, reward=reward)
     evaluation = trial([("swap_gb",), ("invert_r", "swap_rb")], task, scorer(size))
     episodes = evaluation.run(random_policy(evaluation.space, seed))
