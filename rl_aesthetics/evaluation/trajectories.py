@@ -80,7 +80,8 @@ class Trajectory:
     @property
     def final(self) -> float:
         """The score in the end."""
-        return self.steps[-1].score if self.steps else self.degraded
+        score = self.steps[-1].score if self.steps else None
+        return self.degraded if score is None else score
 
     @property
     def kind(self) -> Kind:

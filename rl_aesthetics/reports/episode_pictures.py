@@ -26,7 +26,8 @@ def shots(dataset: RLDataset, place: int, trajectory: Trajectory, original: bool
     Args:
         place: of the photo in the dataset.
     """
-    scores = [trajectory.degraded, *(step.score for step in trajectory.steps if step.action != STOP)]
+    applied = [step for step in trajectory.steps if step.action != STOP]
+    scores = [trajectory.degraded, *(step.score for step in applied if step.score is not None)]
     names = ["degraded", *(title(name).replace("½", "half") for name in trajectory.edits)]
     captions = [f"{name} {score:.3f}" for name, score in zip(names, scores, strict=True)]
     photos = render_steps(dataset.degraded(place), trajectory.edits)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 from rl_aesthetics.agents.agent import DQNAgent
 from rl_aesthetics.agents.edit_session import Policy
@@ -34,7 +35,7 @@ def evaluate(
     oracle: bool = True,
     progress: Callable[[str, int, int], None] | None = None,
     held_out: Mapping[str, Scorer] | None = None,
-) -> dict:
+) -> dict[str, Any]:
     """Let an agent edit every photo of a split, put it beside the baselines, and write the report.
 
     `rl_aesthetics.reports.report` says what is in `output_dir` afterwards. All scores are asked of

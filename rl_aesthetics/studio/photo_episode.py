@@ -66,14 +66,15 @@ class PhotoEpisode:
             PhotoError: it cannot be decoded.
             ScoringError: the juror cannot answer.
         """
-        self.photo.load(
-            (self.agent.size, *(() if self.scorer is None else (self.scorer.size,))), self.space.needs_even_sides
-        )
+        even, sizes = self.space.needs_even_sides, [self.agent.size]
+        if self.scorer is not None:
+            sizes.append(self.scorer.size)
+        self.photo.load(sizes, even)
         self._session = open_session(
             self.agent,
             self.scorer,
             self.space,
-            lambda size: self.photo.reduction(size, self.space.needs_even_sides),
+            lambda size: self.photo.reduction(size, even),
             lambda: eight_bits(editable(self.space, self.photo.pixels())),
         )
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
 
@@ -84,7 +85,7 @@ class Upload:
         except PhotoError as error:
             raise PhotoError(self.name, error.reason) from error
 
-    def load(self, sizes: tuple[int, ...], even: bool = True) -> None:
+    def load(self, sizes: Sequence[int], even: bool = True) -> None:
         """Decode once and keep what the page and the agent need, in 8 bits: the display copy and the square reductions.
 
         Args:
