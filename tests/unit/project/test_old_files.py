@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 import yaml
 
-from ray_cluster.checkpoint import CheckpointStore
-from rl_aesthetics.agent import DQNAgent
-from rl_aesthetics.config import load_config
-from rl_aesthetics.dataset import RLDataset
-from rl_aesthetics.sweep_plan import load_plan
+from ray_cluster.checkpoints.checkpoint_store import CheckpointStore
+from rl_aesthetics.agents.agent import DQNAgent
+from rl_aesthetics.config.config import load_config
+from rl_aesthetics.config.sweep_plan import load_plan
+from rl_aesthetics.datasets.dataset import RLDataset
 
-FILES = Path(__file__).parents[1] / "files" / "format_1"
+FILES = Path(__file__).parents[2] / "files" / "format_1"
 VALUES = json.loads((FILES / "values.json").read_text())
 CONFIGS = sorted(path for path in FILES.glob("*/**/*.yaml") if path.stem != "sweep")
 NOW = {}
