@@ -1,0 +1,79 @@
+"""What the first version wrote is read and means what it meant. tests/files/format_1/README.md says what there is."""
+
+import json
+import lzma
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+
+from ray_cluster.checkpoint import CheckpointStore
+from rl_aesthetics.agent import DQNAgent
+from rl_aesthetics.config import load_config
+from rl_aesthetics.dataset import RLDataset
+from rl_aesthetics.sweep_plan import load_plan
+
+FILES = Path(__file__).parents[1] / "files" / "format_1"
+VALUES = json.loads((FILES / "values.json").read_text())
+CONFIGS = sorted(path for path in FILES.glob("*/**/*.yaml") if path.stem != "sweep")
+NOW = {}
+"""For settings that have another name or form by now: from the old dotted key to a function of the configuration that
+gives what the old setting would be."""
+
+
+def observations(shape):
+    """Two random ones; where edits are shown, one without any and one with two steps of the first."""
+    observations_BCHW = np.random.default_rng(0).integers(0, 256, (2, *shape), dtype=np.uint8)
+    observations_BCHW[:, 3:] = 128
+    observations_BCHW[1, 3:, 0] = 130
+    return observations_BCHW
+
+
+def old_agent(name, folder):
+    """An agent file; a large one is packed."""
+    if not name.endswith(".xz"):
+        return FILES / name
+    file = folder / "agent.safetensors"
+    file.write_bytes(lzma.decompress((FILES / name).read_bytes()))
+    return file
+
+
+@pytest.mark.parametrize("name", VALUES)
+def test_an_old_agent_values_actions_as_it_did(name, tmp_path):
+    if name.startswith(("agents/resnet18", "agents/efficientnet_b0")):
+        pytest.importorskip("transformers")
+    agent = DQNAgent.load(old_agent(name, tmp_path))
+    assert list(agent.actions) == VALUES[name]["actions"]
+    values_BA = agent.values(observations(agent.description.observation_shape))
+    np.testing.assert_allclose(values_BA, VALUES[name]["values"], rtol=0, atol=1e-5)
+
+
+def leaves(node, key=""):
+    """(dotted key, value) of everything in a tree that is not a mapping; empty mappings are values."""
+    if not (isinstance(node, dict) and node):
+        return [(key, node)]
+    return [leaf for name, value in node.items() for leaf in leaves(value, f"{key}.{name}".lstrip("."))]
+
+
+@pytest.mark.parametrize("file", CONFIGS, ids=lambda file: str(file.relative_to(FILES)))
+def test_an_old_configuration_says_what_it_said(file):
+    config = load_config(file)
+    now = dict(leaves(config.model_dump(mode="json")))
+    for key, value in leaves(yaml.safe_load(file.read_text())):
+        assert (NOW[key](config) if key in NOW else now[key]) == value, key
+
+
+def test_an_old_sweep_is_understood():
+    plan = load_plan(FILES / "configs" / "sweep.yaml")
+    assert list(plan.space) == list(yaml.safe_load((FILES / "configs" / "sweep.yaml").read_text())["space"])
+
+
+@pytest.mark.parametrize("kind", ["reversible", "photographic"])
+def test_an_old_dataset_is_that_of_the_old_checkpoint(kind):
+    _, parts = CheckpointStore(FILES / "trainings" / kind / "state").newest()
+    assert parts["training"]["epoch"] == 2
+    for split, photos in (("train", 6), ("val", 2)):
+        dataset = RLDataset(FILES / "datasets" / kind, split)
+        assert len(dataset.thumbnails(32)) == photos
+    assert RLDataset(FILES / "datasets" / kind, "train").fingerprint == parts["training"]["identity"]["dataset"]
