@@ -31,6 +31,7 @@ from juror_service.jurors.registry import load_juror
 from rl_aesthetics.config.config import load_config
 from rl_aesthetics.datasets.dataset import RLDataset
 from rl_aesthetics.evaluation.evaluation import Evaluation
+from rl_aesthetics.evaluation.oracle import Oracle
 from rl_aesthetics.plan.task import task_of
 
 TUNED = Path(__file__).parents[1] / "configs" / "tuned.yaml"
@@ -44,8 +45,8 @@ IDEAS: dict[str, tuple[str, ...]] = {
     "gamma 0.9": ("training.gamma=0.9",),
     "gamma 0.99": ("training.gamma=0.99",),
     "the last weights, not their average": ("learner.weight_average=null",),
-    "next action searched for when learning (double Q)": ("learner.remember_next_action=false",),
-    "the same with single Q": ("learner.remember_next_action=false", "learner.double_q=false"),
+    "next action searched for when learning (double Q)": ("learner.target_action=online",),
+    "the same with single Q": ("learner.target_action=target",),
     "2-step returns": ("learner.n_step=2",),
     "prioritised replay": ("learner.prioritized=true",),
     "no mirror images when acting": ("learner.network.mirror=false",),
@@ -56,13 +57,13 @@ IDEAS: dict[str, tuple[str, ...]] = {
     "a head per action (atari_cnn)": HEAD_PER_ACTION,
     "a head per action, dueling": (*HEAD_PER_ACTION, "learner.network.dueling=true"),
     "a head per action, C51": (*HEAD_PER_ACTION, "learner.network.num_atoms=51"),
-    "a head per action, noisy": (*HEAD_PER_ACTION, "learner.network.noisy=true", "learner.remember_next_action=false"),
+    "a head per action, noisy": (*HEAD_PER_ACTION, "learner.network.noisy=true", "learner.target_action=online"),
     "a head per action, Rainbow": (
         *HEAD_PER_ACTION,
         "learner.network.dueling=true",
         "learner.network.num_atoms=51",
         "learner.network.noisy=true",
-        "learner.remember_next_action=false",
+        "learner.target_action=online",
         "learner.n_step=3",
         "learner.prioritized=true",
     ),
@@ -141,7 +142,7 @@ def main() -> None:
 
     config = load_config(TUNED)
     tested = Evaluation(test_set, load_juror(config.juror.name, threads=1), task_of(config))
-    tested.best_N = tested.best_scores()
+    tested.best_N = Oracle(tested).best_scores()
     folder = Path(tempfile.mkdtemp()) if arguments.quick else RESULTS
     key = {"photos": train_set.fingerprint, "juror": tested.scorer.fingerprint, "asked": trained}
     rows = kept(folder / "ablations.jsonl", key)

@@ -19,7 +19,7 @@ import cv2
 import numpy as np
 
 from rl_aesthetics.edits.recipe import render
-from rl_aesthetics.photos.photo_file import read_photo_file
+from rl_aesthetics.photos.read import read_photo_file
 from rl_aesthetics.photos.write import encode_photo
 
 EDITS = ("exposure_up_3", "temperature_down", "contrast_up", "saturation_up", "highlights_down_3")

@@ -51,6 +51,8 @@ from rl_aesthetics.config.config import Config, load_config
 from rl_aesthetics.datasets.dataset import RLDataset
 from rl_aesthetics.errors import UserError
 from rl_aesthetics.evaluation.evaluation import Evaluation
+from rl_aesthetics.evaluation.oracle import Oracle
+from rl_aesthetics.evaluation.policies import juror_policy, random_policy
 from rl_aesthetics.plan.task import task_of
 
 OURS = "this project"
@@ -263,10 +265,12 @@ def main() -> None:
     setting = Setting(training, fresh=config.learner.fresh_degradations, juror=config.juror.name, task=task)
     loops = {str(threads): BareLoop(setting, threads) for threads in sorted({1, setting.cores})}
     setting = replace(setting, threads=fastest(loops, 2).threads)
-    best_N = None if arguments.no_oracle else evaluation.best_scores()
+    best_N = None if arguments.no_oracle else Oracle(evaluation).best_scores()
     baselines = {
-        "random": evaluation.run(evaluation.random_policy()).success().improved,
-        "greedy one step with the juror": evaluation.run(evaluation.juror_policy()).success().improved,
+        "random": evaluation.run(random_policy(evaluation.space)).success().improved,
+        "greedy one step with the juror": evaluation.run(juror_policy(evaluation.space, evaluation.scores))
+        .success()
+        .improved,
     }
     name = arguments.output / f"learning-{time.strftime('%Y%m%d-%H%M')}"
     arguments.output.mkdir(parents=True, exist_ok=True)

@@ -8,13 +8,14 @@ import ray
 import torch
 from setting import Policy, Setting
 
+from juror_service.jurors.registry import score_range
 from ray_cluster.cluster.topology import one_machine, plan
 from ray_cluster.jurors.actor_scorer import start_jurors
 from ray_cluster.learner.build import build_algorithm
 from rl_aesthetics.agents.agent import AgentDescription, DQNAgent
 from rl_aesthetics.config.config import Config
 from rl_aesthetics.evaluation.policies import agent_policy
-from rl_aesthetics.plan.resolve_values import fit_values
+from rl_aesthetics.plan.run_plan import RunPlan
 
 
 class ThisProject:
@@ -26,7 +27,8 @@ class ThisProject:
     """
 
     def __init__(self, setting: Setting, config: Config, budget_s: float | None = None):
-        config = fit_values(config, setting.task)
+        run = RunPlan.of(config, setting.dataset, score_range(config.juror.name))
+        config = run.config
         self.config, self.budget_s, self.elapsed_s = config, budget_s, 0.0
         topology = plan(config, one_machine(setting.cores))
         self.threads = topology.learner_threads
@@ -34,14 +36,14 @@ class ThisProject:
             config.juror.name, config.juror.options, replicas=topology.jurors, num_cpus=topology.cpus_per_juror
         )
         torch.set_num_threads(self.threads)
-        self.algorithm = build_algorithm(config, setting.dataset, self.scorer, setting.task, topology)
-        shape = setting.task.spaces()[0].shape
+        self.algorithm = build_algorithm(run, self.scorer, topology)
+        shape = run.task.spaces()[0].shape
         self.agent = DQNAgent(
             AgentDescription(
                 config.learner.network.portable(),
-                setting.task.actions,
+                run.task.actions,
                 shape,
-                setting.task.max_steps,
+                run.task.max_steps,
                 self.scorer.fingerprint,
             )
         )

@@ -37,11 +37,12 @@ from rl_aesthetics.config.config import load_config
 from rl_aesthetics.datasets.dataset import RLDataset
 from rl_aesthetics.datasets.tonal_degradation import MODELS, degrade_tone, sequence_of
 from rl_aesthetics.edits.registry import TRANSFORMS, action_names
-from rl_aesthetics.edits.space import EditSpace
+from rl_aesthetics.edits.space import edit_space
 from rl_aesthetics.enhance.enhance import enhance_photo
 from rl_aesthetics.episodes.photos import EpisodePhotos, Variants
 from rl_aesthetics.episodes.task import Task
 from rl_aesthetics.evaluation.evaluation import Evaluation
+from rl_aesthetics.evaluation.policies import juror_policy
 from rl_aesthetics.networks.settings import ToneSettings
 from rl_aesthetics.networks.tone_trunk import ToneTrunk
 from rl_aesthetics.photos.quality import IDENTICAL_DB, LEFT_ALONE_DB, PhotoQuality, measure, psnr
@@ -106,7 +107,7 @@ def regress(dataset: RLDataset, minutes: float, seed: int) -> Editor:
     torch.set_num_threads(1)
     learner = load_config(str(CONFIG)).learner
     variants = Variants(learner.undegraded_share, learner.collage_share)
-    photos = EpisodePhotos(dataset, EditSpace(action_names("tonal")), variants=variants)
+    photos = EpisodePhotos(dataset, edit_space(action_names("tonal")), variants=variants)
     network, generator = Regression(learner.network).train(), np.random.default_rng(seed)
     average = torch.optim.swa_utils.AveragedModel(network, avg_fn=_average, use_buffers=True)
     optimizer = torch.optim.AdamW(network.parameters(), 2e-3, weight_decay=0.05, fused=True)
@@ -159,7 +160,7 @@ def oracle(photos: RLDataset) -> list[np.ndarray]:
     """What greedy steps lead to if every result can be compared with the original."""
     task = Task(action_names("tonal"), 16, make_reward(step_penalty=0.0, terminal_bonus=0.0))
     evaluation = Evaluation(photos, ReferenceScorer(), task)
-    finals_N = evaluation.run(evaluation.juror_policy()).finals_N
+    finals_N = evaluation.run(juror_policy(evaluation.space, evaluation.scores)).finals_N
     return [evaluation.result(place, int(state)) for place, state in enumerate(finals_N)]
 
 

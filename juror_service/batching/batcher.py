@@ -225,6 +225,7 @@ class Batcher:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
+        assert self._loop is not None  # there is nothing to pump before the first request
         todo = self._queue.next_batch(self._loop.time())
         if isinstance(todo, Batch):
             done = self._loop.run_in_executor(self._executor, partial(self._compute, todo))
@@ -236,6 +237,7 @@ class Batcher:
         return score_isolating(self.scorer, batch.images_BHWC())
 
     def _finished(self, batch: Batch, done: asyncio.Future) -> None:
+        assert self._loop is not None
         now = self._loop.time()
         try:
             scores_B, errors = done.result()

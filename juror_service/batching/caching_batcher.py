@@ -20,7 +20,7 @@ from juror_service.errors import DeadlineExceeded, ImageFailed
 
 def pixel_key(image_HWC: np.ndarray) -> bytes:
     """128 bits that stand for the pixels of an image of the juror's size (BLAKE2b: collisions cannot be made up)."""
-    return hashlib.blake2b(np.ascontiguousarray(image_HWC), digest_size=16).digest()
+    return hashlib.blake2b(np.ascontiguousarray(image_HWC).data, digest_size=16).digest()
 
 
 @dataclass

@@ -95,7 +95,8 @@ class Service:
             raise UserError(f"a request may have {settings.limits.images} images but the queue holds {room} at most")
         self.settings, self.metrics = settings, ServiceMetrics()
         self.failure: Exception | None = None
-        self._load, self._cache, self._stopping = load, None, False
+        self._load, self._stopping = load, False
+        self._cache: CachingBatcher | None = None
         self._decoders = ThreadPoolExecutor(settings.decode_threads, thread_name_prefix="decode")
 
     @property
@@ -257,7 +258,7 @@ def _add_operations(app: FastAPI, service: Service) -> None:
 def _add_scoring(app: FastAPI, service: Service) -> None:
     limits, longest = service.settings.limits, service.settings.timeout_s
     # The gate has checked the token already; this puts it into the OpenAPI document.
-    route = {
+    route: dict[str, Any] = {
         "tags": ["scoring"],
         "responses": problems(),
         "dependencies": [Depends(HTTPBearer(auto_error=False))] if service.settings.token else [],
@@ -300,6 +301,7 @@ def _add_scoring(app: FastAPI, service: Service) -> None:
         """Score several images in one request. An image that cannot be scored has `score: null` and says why."""
         body, cache, deadline = await request.body(), service.cache, service.deadline(timeout_s)
         refused: dict[int, str] = {}
+        images: np.ndarray | list[np.ndarray]
         if request.headers["content-type"].split(";")[0].strip().lower() == NPY:
             images = await service.decode(deadline, images_from_array, body)
             names = [str(position) for position in range(len(images))]

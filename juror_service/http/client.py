@@ -1,15 +1,14 @@
-"""Clients of the HTTP service: `JurorClient` for ordinary code, `AsyncJurorClient` for asyncio.
+"""The client of the HTTP service.
 
     with JurorClient("http://localhost:5010") as juror:
         scores = juror.score(images_BHWC)
 
-Both keep connections open, bound every call by a deadline, repeat a call only after 429 and 503 and only a few times,
-and raise typed errors, all of them `ScoringError`.
+It keeps connections open, bounds every call by a deadline, repeats a call only after 429 and 503 and only a few times,
+and raises typed errors, all of them `ScoringError`.
 """
 
 from __future__ import annotations
 
-import asyncio
 import io
 import os
 import random
@@ -26,7 +25,7 @@ from juror_service.errors import Closed, DeadlineExceeded, ImageFailed, QueueFul
 from rl_aesthetics.errors import ScoringError
 
 TOKEN_VARIABLE = "JUROR_TOKEN"
-"""The environment variable with the bearer token of service and clients."""
+"""The environment variable with the bearer token of service and client."""
 
 RETRIED = (429, 503)
 
@@ -46,7 +45,7 @@ class Refused(ScoringError):
         super().__init__(message)
         self.status = status
 
-    def __reduce__(self):
+    def __reduce__(self) -> tuple[type[Refused], tuple[str, int]]:
         return type(self), (self.args[0], self.status)
 
 
@@ -183,7 +182,8 @@ def _joined(parts: list[RemoteScores]) -> RemoteScores:
     fingerprints = {part.fingerprint for part in parts}
     if len(fingerprints) > 1:
         raise ScoringError(f"the juror was exchanged during the call: {sorted(fingerprints)}")
-    scores_B, errors, offset = np.concatenate([part.scores_B for part in parts]), {}, 0
+    scores_B, offset = np.concatenate([part.scores_B for part in parts]), 0
+    errors: dict[int, str] = {}
     for part in parts:
         errors |= {offset + position: reason for position, reason in part.errors.items()}
         offset += len(part.scores_B)
@@ -192,8 +192,17 @@ def _joined(parts: list[RemoteScores]) -> RemoteScores:
     return RemoteScores(scores_B, fingerprints.pop())
 
 
-class _Client:
-    """What both clients are told."""
+class JurorClient:
+    """A client of the juror service; may be used from several threads.
+
+    Args:
+        url: where the service is, for example `http://localhost:5010`.
+        token: its bearer token; `JUROR_TOKEN` of the environment if left out.
+        timeout_s: how long a call may take, retries included.
+        max_retries: how often a call is repeated after 429 or 503.
+        connections: kept open, and used at the same time, at most.
+        transport: an httpx transport in place of the network, for tests.
+    """
 
     def __init__(
         self,
@@ -202,47 +211,17 @@ class _Client:
         timeout_s: float = 30.0,
         max_retries: int = 4,
         connections: int = 16,
-        transport: Any = None,
+        transport: httpx.BaseTransport | None = None,
     ):
-        """Args:
-        url: where the service is, for example `http://localhost:5010`.
-        token: its bearer token; `JUROR_TOKEN` of the environment if left out.
-        timeout_s: how long a call may take, retries included.
-        max_retries: how often a call is repeated after 429 or 503.
-        connections: kept open, and used at the same time, at most.
-        transport: an httpx transport in place of the network, for tests.
-        """
         token = token if token is not None else os.environ.get(TOKEN_VARIABLE)
         self.url, self.timeout_s, self.max_retries = url.rstrip("/"), timeout_s, max_retries
-        self._options: dict[str, Any] = {
-            "base_url": self.url,
-            "headers": {"authorization": f"Bearer {token}"} if token else {},
-            "limits": httpx.Limits(max_connections=connections, max_keepalive_connections=connections),
-            "transport": transport,
-        }
+        self._http = httpx.Client(
+            base_url=self.url,
+            headers={"authorization": f"Bearer {token}"} if token else {},
+            limits=httpx.Limits(max_connections=connections, max_keepalive_connections=connections),
+            transport=transport,
+        )
         self._info: RemoteJurorInfo | None = None
-
-    @contextmanager
-    def _typed_errors(self) -> Iterator[None]:
-        try:
-            yield
-        except (httpx.TimeoutException, asyncio.TimeoutError) as error:
-            raise DeadlineExceeded(f"{self.url}: no answer within {self.timeout_s:g} s") from error
-        except httpx.HTTPError as error:
-            raise Unreachable(f"{self.url}: {error}") from error
-
-    def _timed(self, request: dict[str, Any], seconds: float) -> dict[str, Any]:
-        # The service takes no less than 0.1 s; our own patience ends when it ends.
-        headers = {**request.get("headers", {}), "x-timeout-seconds": f"{max(0.1, seconds):.3f}"}
-        return {**request, "headers": headers, "timeout": seconds}
-
-
-class JurorClient(_Client):
-    """A client for ordinary code; may be used from several threads."""
-
-    def __init__(self, url: str, *args: Any, **options: Any):
-        super().__init__(url, *args, **options)
-        self._http = httpx.Client(**self._options)
 
     def __enter__(self) -> JurorClient:
         return self
@@ -285,50 +264,22 @@ class JurorClient(_Client):
         call = _Call(self.timeout_s, self.max_retries)
         while True:
             with self._typed_errors():
-                response = self._http.request(**self._timed(request, call.remaining()))
+                response = self._http.request(**_timed(request, call.remaining()))
             if (pause := call.pause_before_retry(response)) is None:
                 return _successful(response)
             time.sleep(pause)
 
+    @contextmanager
+    def _typed_errors(self) -> Iterator[None]:
+        try:
+            yield
+        except httpx.TimeoutException as error:
+            raise DeadlineExceeded(f"{self.url}: no answer within {self.timeout_s:g} s") from error
+        except httpx.HTTPError as error:
+            raise Unreachable(f"{self.url}: {error}") from error
 
-class AsyncJurorClient(_Client):
-    """A client for asyncio; a cancelled call is dropped by the service too."""
 
-    def __init__(self, url: str, *args: Any, **options: Any):
-        super().__init__(url, *args, **options)
-        self._http = httpx.AsyncClient(**self._options)
-
-    async def __aenter__(self) -> AsyncJurorClient:
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        await self.close()
-
-    async def close(self) -> None:
-        """Close the connections."""
-        await self._http.aclose()
-
-    async def describe(self) -> RemoteJurorInfo:
-        """See `JurorClient.describe`."""
-        if self._info is None:
-            self._info = _read_info(await self._send({"method": "GET", "url": "/v1/juror"}))
-        return self._info
-
-    async def score(self, images: np.ndarray | Sequence[np.ndarray]) -> np.ndarray:
-        """See `JurorClient.score`."""
-        info = await self.describe()
-        if not len(images):
-            return np.zeros(0, np.float32)
-        images_BHWC = _stacked(images)
-        parts = [images_BHWC[i : i + info.max_images] for i in range(0, len(images_BHWC), info.max_images)]
-        return _joined([_read_scores(await self._send(_batch_request(part)), len(part)) for part in parts]).scores_B
-
-    async def _send(self, request: dict[str, Any]) -> httpx.Response:
-        call = _Call(self.timeout_s, self.max_retries)
-        while True:
-            seconds = call.remaining()
-            with self._typed_errors():
-                response = await asyncio.wait_for(self._http.request(**self._timed(request, seconds)), seconds)
-            if (pause := call.pause_before_retry(response)) is None:
-                return _successful(response)
-            await asyncio.sleep(pause)
+def _timed(request: dict[str, Any], seconds: float) -> dict[str, Any]:
+    # The service takes no less than 0.1 s; our own patience ends when it ends.
+    headers = {**request.get("headers", {}), "x-timeout-seconds": f"{max(0.1, seconds):.3f}"}
+    return {**request, "headers": headers, "timeout": seconds}

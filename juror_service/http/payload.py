@@ -16,7 +16,8 @@ import numpy as np
 from PIL import Image, ImageOps
 
 from rl_aesthetics.errors import UserError
-from rl_aesthetics.photos.read import FORMATS, to_rgb
+from rl_aesthetics.photos.formats import FORMATS
+from rl_aesthetics.photos.read import to_rgb
 from rl_aesthetics.photos.resize import reduce_image
 
 _MAX_HEADER = 1000

@@ -26,7 +26,7 @@ import numpy as np
 from juror_service.jurors.registry import Juror, available_jurors, load_juror
 from rl_aesthetics.errors import UserError, closest
 from rl_aesthetics.photos.resize import reduce_image
-from rl_aesthetics.scores.scorer import Scorer
+from rl_aesthetics.scores.scorer import Images, Scorer
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,7 @@ class MixedJuror:
         content = sorted((p.scorer.fingerprint, float(p.weight), float(p.low), float(p.high)) for p in parts)
         self.fingerprint = "mix:" + hashlib.sha256(json.dumps(content).encode()).hexdigest()[:16]
 
-    def score(self, images: Sequence[np.ndarray]) -> np.ndarray:
+    def score(self, images: Images) -> np.ndarray:
         """Weighted means of the rescaled scores, float32 `(B,)`, of uint8 RGB images `(size, size, 3)`.
 
         Raises:

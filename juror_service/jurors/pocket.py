@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -21,6 +20,7 @@ import onnxruntime
 
 from juror_service.jurors.registry import Juror
 from rl_aesthetics.errors import ScoringError, UserError
+from rl_aesthetics.scores.scorer import Images
 
 WEIGHTS = Path(__file__).parents[1] / "weights" / "pocket.onnx"
 
@@ -70,7 +70,7 @@ class PocketJuror:
         self.size: int = shapes[0][0]
         self.fingerprint = "pocket:" + hashlib.sha256(_PREPROCESSING.encode() + content).hexdigest()[:16]
 
-    def score(self, images: Sequence[np.ndarray]) -> np.ndarray:
+    def score(self, images: Images) -> np.ndarray:
         """Scores float32 `(B,)` in (0, 1) of uint8 RGB images `(64, 64, 3)`; an array `(B, 64, 64, 3)` will do too.
 
         Raises:

@@ -34,6 +34,8 @@ class PocketNetwork(nn.Module):
     """Side of the square images it looks at, pixels."""
     features = 128
     """Width of the trunk's output."""
+    location: torch.Tensor
+    temperature: torch.Tensor
 
     def __init__(self, widths: tuple[int, ...] = (32, 64, 96, 128, 128), dropout: float = 0.3):
         """Make a network with random weights.

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import httpx
 import numpy as np
 
 from juror_service.http.client import JurorClient
 from juror_service.jurors.registry import Juror
 from rl_aesthetics.errors import ScoringError, UserError
+from rl_aesthetics.scores.scorer import Images
 
 
 class RemoteJuror:
@@ -47,7 +46,7 @@ class RemoteJuror:
     def __reduce__(self):
         return type(self), self._arguments
 
-    def score(self, images: Sequence[np.ndarray]) -> np.ndarray:
+    def score(self, images: Images) -> np.ndarray:
         """Scores float32 `(B,)` of uint8 RGB images `(size, size, 3)`.
 
         Raises:

@@ -10,9 +10,10 @@ Shapes: B batch, H, W height and width, C channels.
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -22,6 +23,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from juror_service.jurors.vision_weights import RANDOM, Release, digest, load_weights
 from rl_aesthetics.errors import ScoringError, UserError
+from rl_aesthetics.scores.scorer import Images
 
 _DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
@@ -33,10 +35,13 @@ class EmbeddingScore(nn.Module):
         side: of the images that the encoder takes; others are resampled to it.
     """
 
+    mean: torch.Tensor
+    std: torch.Tensor
+
     def __init__(self, release: Release, encoder: nn.Module, head: nn.Module, dtype: torch.dtype):
         super().__init__()
         self.encoder, self.head = encoder.to(dtype), head.float()
-        self.dtype, self._embedding, self.side = dtype, release.embedding, encoder.config.image_size
+        self.dtype, self._embedding, self.side = dtype, release.embedding, _side(encoder)
         self.register_buffer("mean", 255 * torch.tensor(release.mean).view(3, 1, 1), persistent=False)
         self.register_buffer("std", 255 * torch.tensor(release.std).view(3, 1, 1), persistent=False)
 
@@ -47,6 +52,12 @@ class EmbeddingScore(nn.Module):
         embeddings = getattr(self.encoder(pixel_values=pixels_BCHW), self._embedding)
         # In bfloat16 the head's scores would lie on a grid of 1/32.
         return self.head(functional.normalize(embeddings.float(), dim=-1))[:, 0]
+
+
+def _side(encoder: nn.Module) -> int:
+    """Of the images that an encoder of `transformers` takes."""
+    config: Any = encoder.config
+    return int(config.image_size)
 
 
 def resample(pixels_BCHW: torch.Tensor, side: int) -> torch.Tensor:
@@ -105,12 +116,14 @@ class VisionJuror:
         self.dtype = _dtype(release, dtype, self.device)
         self._release, self._batch, self._compiled = release, batch, bool(compile)
         encoder, head = load_weights(release, weights)
-        self.size = size or encoder.config.image_size
+        self.size = size or _side(encoder)
         facts = (release.mean, release.std, self.size, str(self.dtype))
         known = RANDOM if weights == RANDOM else digest(encoder, head, *facts)
         self.fingerprint, self.score_range = f"{release.juror}:{known}", release.score_range
         self._network = EmbeddingScore(release, encoder, head, self.dtype).to(self.device)
-        self._run = self._network if not compile else self._compile("inductor" if compile is True else compile)
+        self._run: Callable[[torch.Tensor], torch.Tensor] = self._network
+        if compile:
+            self._run = self._compile("inductor" if compile is True else compile)
         self._lock = threading.Lock()
 
     def __repr__(self) -> str:
@@ -122,13 +135,14 @@ class VisionJuror:
         encoder = self._network.encoder
         with torch.device("meta"), FlopCounterMode(display=False) as counter, torch.no_grad():
             shape = type(encoder)(encoder.config).eval()
-            head = nn.Sequential(*(nn.Linear(n.in_features, n.out_features) for n in self._network.head))
+            layers = [layer for layer in self._network.head.children() if isinstance(layer, nn.Linear)]
+            head = nn.Sequential(*(nn.Linear(layer.in_features, layer.out_features) for layer in layers))
             EmbeddingScore(self._release, shape, head, self.dtype)(
                 torch.empty(1, self.size, self.size, 3, dtype=torch.uint8)
             )
         return counter.get_total_flops()
 
-    def score(self, images: Sequence[np.ndarray]) -> np.ndarray:
+    def score(self, images: Images) -> np.ndarray:
         """Scores float32 `(B,)` of uint8 RGB images `(size, size, 3)`; an array `(B, size, size, 3)` will do too.
 
         Raises:
@@ -145,7 +159,7 @@ class VisionJuror:
         starts = range(0, len(images), self._batch)
         try:
             with self._lock, torch.inference_mode():
-                parts = [self._score_batch(np.stack(images[start : start + self._batch])) for start in starts]
+                parts = [self._score_batch(np.stack(list(images[start : start + self._batch]))) for start in starts]
                 scores = torch.cat(parts).cpu().numpy()
         except RuntimeError as error:
             raise ScoringError(f"juror {self._release.juror} failed on {len(images)} images: {error}") from error
@@ -162,7 +176,7 @@ class VisionJuror:
             return self._run(images.expand(2, -1, -1, -1).contiguous())[:1]
         return self._run(images)
 
-    def _compile(self, backend: str) -> nn.Module:
+    def _compile(self, backend: str) -> Callable[[torch.Tensor], torch.Tensor]:
         try:
             run = torch.compile(self._network, dynamic=True, backend=backend)
             with torch.inference_mode():

@@ -30,7 +30,9 @@ def jpeg(image: np.ndarray, strength: float, rng: np.random.Generator) -> np.nda
     """JPEG with 4:2:0 chroma at quality 50, 25, 12, 6 at strengths 1 to 4: half the quality a step."""
     quality = round(100 * 2.0**-strength)
     _, file = cv2.imencode(".jpg", image[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, max(1, quality)])
-    return cv2.imdecode(file, cv2.IMREAD_COLOR)[..., ::-1]
+    decoded = cv2.imdecode(file, cv2.IMREAD_COLOR)
+    assert decoded is not None  # it was encoded a line above
+    return decoded[..., ::-1]
 
 
 def less_contrast(image: np.ndarray, strength: float, rng: np.random.Generator) -> np.ndarray:

@@ -24,7 +24,7 @@ import time
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -217,7 +217,8 @@ def fit(crops: ScoredCrops, recipe: DistilRecipe, report: Progress, every: int =
     torch.manual_seed(recipe.seed)
     rng = np.random.default_rng(recipe.seed)
     targets_VI = torch.from_numpy(quantiles(crops.scores_VI.ravel()).astype(np.float32)).view(crops.scores_VI.shape)
-    network = PocketNetwork().to(memory_format=torch.channels_last)  # a third faster on a CPU
+    network = PocketNetwork()
+    network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # a third faster on a CPU
     averaged = AveragedModel(network, multi_avg_fn=get_ema_multi_avg_fn(recipe.averaging), use_buffers=True)
     optimiser = torch.optim.AdamW(network.parameters(), weight_decay=recipe.weight_decay)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, recipe.learning_rate, total_steps=recipe.steps)
@@ -237,7 +238,7 @@ def fit(crops: ScoredCrops, recipe: DistilRecipe, report: Progress, every: int =
         averaged.update_parameters(network)
         if step % every == 0 or step == recipe.steps:
             report("training steps", step, recipe.steps)
-    return averaged.module.eval()
+    return cast(PocketNetwork, averaged.module).eval()
 
 
 def rank_loss(logits_VI: torch.Tensor, targets_VI: torch.Tensor) -> torch.Tensor:
@@ -247,7 +248,8 @@ def rank_loss(logits_VI: torch.Tensor, targets_VI: torch.Tensor) -> torch.Tensor
         logits_VI: float32, any.
         targets_VI: float32 in (0, 1).
     """
-    i, j = torch.triu_indices(*2 * [logits_VI.shape[1]], 1)
+    images = logits_VI.shape[1]
+    i, j = torch.triu_indices(images, images, 1)
     wanted_VI = torch.logit(targets_VI)
     pairs = torch.sigmoid(wanted_VI[:, i] - wanted_VI[:, j])
     cross_entropy = nn.functional.binary_cross_entropy_with_logits

@@ -33,7 +33,8 @@ ALTERATIONS = len(ONE_EDIT) + DEEPER + len(DEGRADATIONS)
 _PHOTO_SIDE = 768  # longer side that crops are cut from: half of it is still sharp at 384 pixels
 _DEEP_STATES = np.flatnonzero(DEPTH >= 2)
 
-Item, Result = TypeVar("Item"), TypeVar("Result")
+Item = TypeVar("Item")
+Result = TypeVar("Result")
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,7 @@ import warnings
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import onnxruntime
@@ -93,7 +93,8 @@ def fit(
     """
     torch.manual_seed(recipe.seed)
     rng = np.random.default_rng(recipe.seed)
-    network = PocketNetwork().to(memory_format=torch.channels_last)  # a third faster on a CPU
+    network = PocketNetwork()
+    network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # a third faster on a CPU
     averaged = AveragedModel(network, multi_avg_fn=get_ema_multi_avg_fn(recipe.averaging), use_buffers=True)
     optimiser = torch.optim.AdamW(network.parameters(), weight_decay=recipe.weight_decay)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, recipe.learning_rate, total_steps=recipe.steps)
@@ -111,7 +112,7 @@ def fit(
         if step % every == 0 or step == recipe.steps:
             report(Progress(step, recipe.steps, float(np.mean(losses))))
             losses.clear()
-    return averaged.module.eval()
+    return cast(PocketNetwork, averaged.module).eval()
 
 
 def calibrate(network: PocketNetwork, photos: list[np.ndarray]) -> None:

@@ -13,9 +13,9 @@ from juror_service.training.train_photos import ONE_EDIT
 from rl_aesthetics.edits.algebra import ORIGINAL, compose, distance, render_rgb
 from rl_aesthetics.edits.registry import REVERSIBLE
 from rl_aesthetics.photos.resize import reduce_image
-from rl_aesthetics.scores.scorer import Scorer
+from rl_aesthetics.scores.scorer import Images, Scorer
 
-Score = Callable[[np.ndarray], np.ndarray]
+Score = Callable[[Images], np.ndarray]
 """uint8 `(B, H, W, 3)` RGB to float `(B,)`."""
 
 
@@ -91,7 +91,7 @@ def _measure_degradations(score: Score, images_BHWC: np.ndarray, originals_B: np
     return measured
 
 
-def measure_drift(scorer: Scorer, photos: Sequence[np.ndarray]) -> dict[str, float]:
+def measure_drift(scorer: Scorer, photos: Images) -> dict[str, float]:
     """The largest difference of a score by batch size and after a PNG round trip, over whole photos."""
     images = [reduce_image(photo, scorer.size) for photo in photos]
     alone = np.concatenate([scorer.score([image]) for image in images])
@@ -99,7 +99,13 @@ def measure_drift(scorer: Scorer, photos: Sequence[np.ndarray]) -> dict[str, flo
     for size in (2, 7, 32):
         batches = [images[i : i + size] for i in range(0, len(images), size)]
         drift[f"batch_{size}"] = float(np.abs(np.concatenate([scorer.score(b) for b in batches]) - alone).max())
-    encoded = [cv2.imencode(".png", image[..., ::-1])[1] for image in images]
-    decoded = [cv2.imdecode(file, cv2.IMREAD_COLOR)[..., ::-1] for file in encoded]
+    decoded = [_through_png(image) for image in images]
     drift["png"] = float(np.abs(scorer.score(decoded) - alone).max())
     return drift
+
+
+def _through_png(image_HWC: np.ndarray) -> np.ndarray:
+    """What is read back of an image that was written as PNG."""
+    decoded = cv2.imdecode(cv2.imencode(".png", image_HWC[..., ::-1])[1], cv2.IMREAD_COLOR)
+    assert decoded is not None  # it was encoded a moment ago
+    return decoded[..., ::-1]

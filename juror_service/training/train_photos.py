@@ -8,7 +8,6 @@ from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
-import cv2
 import numpy as np
 
 from juror_service.training.degradations import DEGRADATIONS
@@ -16,7 +15,7 @@ from rl_aesthetics.edits.algebra import GENERATORS, NUM_STATES, compose, render_
 from rl_aesthetics.edits.registry import REVERSIBLE
 from rl_aesthetics.errors import UserError
 from rl_aesthetics.photos.read import prepare_photo
-from rl_aesthetics.photos.resize import reduce_image
+from rl_aesthetics.photos.resize import fit_within, reduce_image
 from rl_aesthetics.photos.sources import PhotoError, read_photo
 from rl_aesthetics.photos.sources.folder import open_folder
 
@@ -78,7 +77,7 @@ def read_photos(folder: Path, held_out: float = 0.2, seed: int = 0) -> tuple[lis
         draw = hashlib.sha256(f"{seed}:".encode() + found.path.read_bytes()).digest()[:8]
         is_held_out = int.from_bytes(draw, "big") < held_out * 2**64
         if not is_held_out:
-            image = _reduce_longer_side(photo, TRAINING_SIDE)
+            image = fit_within(photo, TRAINING_SIDE)
         photos.append(Photo(found.name, np.ascontiguousarray(image[..., ::-1]), is_held_out))
     sides = {photo.held_out for photo in photos}
     if sides != {True, False}:
@@ -98,14 +97,6 @@ def provenance(folder: Path) -> str:
         return f"The photos are those of one folder, `{folder.resolve().name}`."
     listed = ", ".join(f"{package} ({count})" for package, count in sorted(packages.items()))
     return f"The photos are taken from freely distributable packages, under the licence of each: {listed}."
-
-
-def _reduce_longer_side(image: np.ndarray, side: int) -> np.ndarray:
-    scale = side / max(image.shape[:2])
-    if scale >= 1:
-        return image
-    height, width = (max(1, round(n * scale)) for n in image.shape[:2])
-    return cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA)
 
 
 def random_crop(image: np.ndarray, size: int, rng: np.random.Generator) -> np.ndarray:

@@ -18,7 +18,6 @@ With γ > 0 the values of actions that were not taken would need the value of st
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -31,17 +30,15 @@ from torch import Tensor
 from ray_cluster.learner.algorithm import Algorithm
 from ray_cluster.learner.q_module import LOSS, TD_ERROR, TD_TARGET, QModule
 from ray_cluster.replay.replay import ReplayBuffer
-from rl_aesthetics.config.config import Config
 from rl_aesthetics.config.learner import Learner
-from rl_aesthetics.edits import photographic, tone
-from rl_aesthetics.edits.space import EditSpace
+from rl_aesthetics.edits import edit_state, tone
 from rl_aesthetics.episodes.all_action_rewards import ActionRewards
 from rl_aesthetics.episodes.photos import EpisodePhotos
-from rl_aesthetics.episodes.task import Task
 from rl_aesthetics.networks.q_network import QNetwork
 from rl_aesthetics.networks.settings import ToneSettings
 from rl_aesthetics.networks.tone import STRENGTHS
 from rl_aesthetics.networks.tone_trunk import ToneTrunk
+from rl_aesthetics.plan.run_plan import RunPlan
 from rl_aesthetics.rewards import Reward
 
 ACTION_REWARDS, CHANGES, SPREADS = "action_rewards", "changes", "spreads"
@@ -95,7 +92,7 @@ class AllActionNotes:
         for row, number in enumerate(photos_B.tolist()):
             if (strengths := self.photos.strengths(number)) is not None:
                 wrong_BP[row] = [strengths.get(name, 0.0) for name in STRENGTHS]
-        return -(wrong_BP + photographic.tones(states_B)[:, _STRENGTH_PLACES])
+        return -(wrong_BP + edit_state.tones(states_B)[:, _STRENGTH_PLACES])
 
 
 class AllActionsModule(QModule):
@@ -138,14 +135,12 @@ class AllActions(Algorithm):
 
     module = AllActionsModule
 
-    def __init__(self, config: Config, episodes: Mapping[str, Any]):
-        super().__init__(config, episodes)
-        task, learner, dataset = episodes["task"], config.learner, episodes["dataset"]
-        photos = EpisodePhotos(dataset, EditSpace(task.actions), task.observation_size, episodes["variants"])
+    def __init__(self, plan: RunPlan):
+        super().__init__(plan)
+        task, config, learner = plan.task, plan.config, plan.config.learner
         network = learner.network.portable().build(task.actions, task.observation_size)
-        make = self.notes(config, task)
-        self.note = AllActionNotes(photos, network, make.keywords["reward"])
-        recorded_N = np.arange(min(len(dataset), _MEASURED))
+        self.note = self.notes(plan)(plan.photos(), network)
+        recorded_N = np.arange(min(len(plan.dataset), _MEASURED))
         rewards_NA, changes_NA = self.note.rewards_of(recorded_N, np.zeros(len(recorded_N), np.int64))
         self.spread = float(np.sqrt(np.square(rewards_NA / (changes_NA + _FAINT)).mean())) or 1.0
         frame_shape = config.observation_shape if self.stores_frames(learner) else None
@@ -156,8 +151,8 @@ class AllActions(Algorithm):
         return not learner.describes_beforehand
 
     @classmethod
-    def notes(cls, config: Config, task: Task) -> partial[AllActionNotes]:
-        reward, network = task.reward, config.learner.network
+    def notes(cls, plan: RunPlan) -> partial[AllActionNotes]:
+        reward, network = plan.task.reward, plan.config.learner.network
         if isinstance(network, ToneSettings) and network.change_limit < 1:  # the network computes that price itself
             reward = replace(reward, change_limit=1.0)
         return partial(AllActionNotes, reward=reward)
@@ -185,7 +180,7 @@ class AllActions(Algorithm):
             return
         # Of an earlier format, which kept frames in their place.
         assert self.replay.notes is not None
-        task = self.episodes["task"]
+        task = self.plan.task
         view = self.note.photos.view(task.observation_size, task.shows_edits)
         for start in range(0, len(self.replay), _AT_ONCE):
             part = self.replay.transitions[start : min(start + _AT_ONCE, len(self.replay))]

@@ -62,7 +62,7 @@ class EpochLoop:
         self.interruption, self.exporter, self.before_epoch = interruption, exporter, before_epoch
         self.config, self.algorithm, self.records = training.config, training.algorithm, Records()
         self.algorithm.interrupted = interruption
-        deepest = self.config.curriculum.max_depth or training.deepest
+        deepest = self.config.curriculum.max_depth or training.plan.deepest
         self.depths = DepthRule(self.config.curriculum, min(deepest, training.task.max_steps))
         self.epoch = 0
         self.failed_validations = self.failed_checkpoints = 0
@@ -251,7 +251,7 @@ class EpochLoop:
             # Exactness breaks ties of the success rate, and the reward breaks ties of both. Edits that never bring back
             # the very original differ in how near they come to it.
             rank = (metrics["val_success_rate"], metrics["val_exact"], metrics["val_avg_reward"])
-            if training.approximates:
+            if training.plan.approximates:
                 rank = (metrics["val_avg_improvement"], metrics["val_success_rate"])
             if training.best is None or rank > training.best:
                 training.best, training.best_metrics = rank, metrics

@@ -20,6 +20,7 @@ import ray
 import torch
 from pydantic import ValidationError
 
+from juror_service.jurors.registry import score_range
 from ray_cluster.checkpoints.checkpoint_store import CheckpointStore, open_checkpoint
 from ray_cluster.checkpoints.training_state import check_replay, restore
 from ray_cluster.cluster.interruption import Interruption
@@ -28,7 +29,7 @@ from ray_cluster.cluster.topology import plan
 from ray_cluster.jurors.actor_scorer import ActorScorer, start_jurors
 from ray_cluster.jurors.local_scorer import reference_scorer
 from ray_cluster.learner.algorithms import algorithm_named
-from ray_cluster.learner.build import build_algorithm, episode_settings
+from ray_cluster.learner.build import build_algorithm
 from ray_cluster.rollout.validation_worker import ValidationWorker
 from ray_cluster.tracking.provenance import job_metadata
 from ray_cluster.tracking.tracker import Tracker, remember_run
@@ -40,17 +41,12 @@ from rl_aesthetics.agents.agent import AGENT_FILE, AgentDescription, DQNAgent
 from rl_aesthetics.config.config import Config, to_yaml
 from rl_aesthetics.config.old_names import renamed
 from rl_aesthetics.datasets.dataset import RLDataset
-from rl_aesthetics.edits import algebra
-from rl_aesthetics.edits.space import EditSpace
-from rl_aesthetics.episodes.photos import EpisodePhotos
 from rl_aesthetics.episodes.saved_scores import SavedScores
 from rl_aesthetics.episodes.task import Task
 from rl_aesthetics.errors import UserError
 from rl_aesthetics.networks.registry import network_settings, of_last_format
 from rl_aesthetics.networks.settings import NetworkSettings
-from rl_aesthetics.plan.resolve_head import initial_network
-from rl_aesthetics.plan.resolve_values import fit_values
-from rl_aesthetics.plan.task import task_of
+from rl_aesthetics.plan.run_plan import RunPlan
 
 STATE = "state"
 """The folder of the checkpoints, in the output folder, unless the configuration names another place."""
@@ -107,22 +103,16 @@ class Training:
             raise UserError("no dataset: add dataset=DIR, a folder that `rl-aesthetics generate` wrote")
         root = config.dataset.resolve()  # workers of a cluster have other working directories
         self.dataset, self.validation_set = RLDataset(root, "train"), RLDataset(root, "val")
-        self.task = task_of(config)
-        self.config = config = fit_values(config, self.task)
-        initial_network(config, self.task)  # what it cannot be made of is told now
+        self.plan = RunPlan.of(config, self.dataset, score_range(config.juror.name))
+        self.plan.check(self.validation_set)
+        self.plan.initial_network()  # what it cannot be made of is told now
+        self.task, self.config = self.plan.task, self.plan.config
+        config = self.config
         algorithm_named(config.learner.algorithm)
         self.initial_agent = None
         if config.learner.initial_agent:
             self.initial_agent = DQNAgent.load(config.learner.initial_agent)
             _check_same_network(self.initial_agent, config, self.task)
-        for dataset in (self.dataset, self.validation_set):
-            try:
-                EpisodePhotos(dataset, EditSpace(self.task.actions)).start_states()
-            except ValueError as error:
-                raise UserError(f"{config.dataset} cannot be trained on: {error}") from None
-        if config.learner.replay == "reference" and not EditSpace(self.task.actions).reversible:
-            raise UserError("learner.replay=reference needs reversible transforms alone; use learner.replay=frames")
-        episode_settings(config, self.dataset, self.task)  # what does not fit these edits, too
         storage = config.checkpoints.storage or config.output / STATE
         self.store = CheckpointStore(storage, config.checkpoints.keep)
         self.resumed: dict[str, Any] | None = None
@@ -138,17 +128,6 @@ class Training:
         self.best: tuple[float, ...] | None = None
         self.best_metrics: dict[str, float] = {}
         self.saved_scores: SavedScores | None = None
-
-    @property
-    def approximates(self) -> bool:
-        """Whether edits act on the degraded photo as it is given, so that they come near the original at best."""
-        return EpisodePhotos(self.dataset, EditSpace(self.task.actions)).given
-
-    @property
-    def deepest(self) -> int:
-        """The greatest number of edits that a training photo is away from its original; 1 where nobody counts."""
-        photos = EpisodePhotos(self.dataset, EditSpace(self.task.actions))
-        return 1 if photos.given else int(algebra.DEPTH[photos.start_states()].max())
 
     def _find_checkpoint(self, resume: str) -> None:
         found = self.store.newest() if resume == "auto" else open_checkpoint(resume)
@@ -192,7 +171,7 @@ class Training:
         scorer = self.scorer or reference_scorer(config.juror) or self.start_jurors(self.topology.jurors)
         # In lockstep one seed gives one result, bit for bit: whatever ran before must have no say.
         keeps = config.juror.save_scores and not config.learner.lockstep
-        if keeps and EditSpace(self.task.actions).reversible:
+        if keeps and self.plan.space.is_group:
             self.saved_scores = SavedScores(self.dataset, scorer.fingerprint, config.juror.score_cache_size)
             self.saved_scores.check()
         description = AgentDescription(
@@ -219,7 +198,7 @@ class Training:
             remember_run(tracker, self.output, "KILLED")  # until it has come to its end
             tracker.set_tags({"dataset": self.dataset.fingerprint, "juror": scorer.fingerprint})
             tracker.log_artifact(self.output / "config.yaml")
-            self.algorithm = build_algorithm(config, self.dataset, scorer, self.task, self.topology, self.saved_scores)
+            self.algorithm = build_algorithm(self.plan, scorer, self.topology, self.saved_scores)
             stack.callback(self.algorithm.stop)
             if self.initial_agent:
                 tensors = self.initial_agent.network.state_dict()

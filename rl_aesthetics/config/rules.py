@@ -15,11 +15,11 @@ if TYPE_CHECKING:
 
 UNUSED: dict[str, tuple[str, ...]] = {
     "all_actions": (
-        *("learner.double_q", "learner.remember_next_action", "learner.n_step", "learner.value_stopping"),
+        *("learner.target_action", "learner.n_step", "learner.value_stopping"),
         *("learner.prioritized", "learner.priority_alpha", "learner.priority_beta"),
         *("learner.network.num_atoms", "learner.network.value_support", "learner.network.warm_start"),
         *("learner.crops", "rl_training.training.target_update_frequency"),
-    )
+    ),
 }
 """Settings that an algorithm does nothing with, by its name; those that are not named here use them all."""
 
@@ -55,6 +55,11 @@ def check_all_actions(config: Config) -> None:
             "learner.algorithm=all_actions needs rl_training.training.gamma=0, juror.name=reference and "
             "learner.replay=frames: only then is every action's value known at once"
         )
+    if config.juror.options.get("juror") is not None:
+        raise ValueError(
+            "learner.algorithm=all_actions learns similarity alone, which no juror is asked for: leave "
+            "juror.options.juror out, or choose learner.algorithm=dqn"
+        )
     if reward.name != "difference" or ("terminal_bonus" in reward.model_fields_set and reward.terminal_bonus):
         raise ValueError(
             "learner.algorithm=all_actions learns what an edit adds to the similarity: it needs "
@@ -76,9 +81,9 @@ def check_algorithm(learner: Learner, training: Training, exploration: Explorati
             f"learner.n_step={learner.n_step} must not exceed max_steps_per_episode={training.max_steps_per_episode}: "
             "no episode is that long"
         )
-    if network.explores and learner.remember_next_action:
+    if network.explores and learner.target_action == "stored":
         raise ValueError(
-            "learner.network.noisy excludes learner.remember_next_action: what was preferred under one draw of the "
+            "learner.network.noisy excludes learner.target_action=stored: what was preferred under one draw of the "
             "noise is not what is preferred under another"
         )
     if network.explores and exploration.policy != "epsilon_greedy":

@@ -164,7 +164,7 @@ class RLDataset:
         return self._read(self.records[index].image_file, self.records[index])
 
     def original(self, index: int) -> np.ndarray:
-        """The photo before it was degraded, uint8 `(H, W, 3)` BGR: exact, by undoing the recipe or from its file.
+        """The photo before it was degraded, uint8 `(H, W, 3)` BGR: exact, by undoing the degradation or from its file.
 
         Raises:
             UserError: as `degraded`.
@@ -185,7 +185,7 @@ class RLDataset:
         """The canonical edit state (`transforms.algebra`) in which each photo starts an episode: int64 `(N,)`.
 
         Raises:
-            ValueError: a recipe is not reversible, so that it has no edit state.
+            ValueError: a degradation is not reversible, so that it has no edit state.
         """
         return np.array([edit_state(record.sequence) for record in self.records], np.int64)
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
+from rl_aesthetics.photos.resize import eight_bits, fit_within
+
 CROPS = ("none", "thirds", "square", "5_4", "4_3", "3_2", "16_9", "4_5")
 """What a photo can be cropped to; the index is the value of the state's crop field. Ratios are width to height, and
 those of landscape photos are turned for portrait ones, but for 4:5, which is upright always."""
@@ -109,10 +111,4 @@ def level(photo_HWC: np.ndarray) -> np.ndarray:
 
 def _small_grey(photo_HWC: np.ndarray, side: int = 512) -> np.ndarray:
     """uint8 grey, longer side at most `side`: what a photo shows does not depend on its resolution."""
-    scale = side / max(photo_HWC.shape[:2])
-    if scale < 1:
-        size = tuple(max(1, round(length * scale)) for length in photo_HWC.shape[1::-1])
-        photo_HWC = cv2.resize(photo_HWC, size, interpolation=cv2.INTER_AREA)
-    if photo_HWC.dtype != np.uint8:
-        photo_HWC = (photo_HWC >> 8).astype(np.uint8)
-    return cv2.cvtColor(photo_HWC, cv2.COLOR_BGR2GRAY)
+    return cv2.cvtColor(eight_bits(fit_within(photo_HWC, side)), cv2.COLOR_BGR2GRAY)

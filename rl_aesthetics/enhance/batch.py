@@ -13,17 +13,20 @@ from dataclasses import dataclass, replace
 from itertools import groupby
 from pathlib import Path
 
-import cv2
 import numpy as np
 
+from rl_aesthetics.agents.agent import DQNAgent
+from rl_aesthetics.agents.edit_session import WHY
 from rl_aesthetics.edits import recipe
-from rl_aesthetics.enhance.enhance import WHY, Enhancement, enhance_photo
+from rl_aesthetics.enhance.enhance import Enhancement, enhance_photo
 from rl_aesthetics.enhance.results import write_enhancement
 from rl_aesthetics.files.atomic import write_file
-from rl_aesthetics.photos.photo_file import read_photo_file
-from rl_aesthetics.photos.read import PhotoError
+from rl_aesthetics.photos.formats import PhotoError
+from rl_aesthetics.photos.read import read_photo_file
+from rl_aesthetics.photos.resize import eight_bits, fit_within
 from rl_aesthetics.photos.write import encode_photo
 from rl_aesthetics.reports.pictures import Shot, contact_sheet
+from rl_aesthetics.scores.scorer import Scorer
 
 CONTACT_SHEET = "contact_sheet.jpg"
 _SHEET_SIDE = 320
@@ -67,27 +70,34 @@ class Done:
     refused: PhotoError | None = None
 
 
-def agent_work(agent, scorer, max_steps: int | None, agent_file: Path, **written: bool) -> Work:
+def agent_work(
+    agent: DQNAgent,
+    scorer: Scorer | None,
+    max_steps: int | None,
+    agent_file: Path,
+    steps: bool = False,
+    recipes: bool = False,
+) -> Work:
     """An agent decides; arguments as `enhance_photo`."""
     return Work(
         lambda pixels_HWC: enhance_photo(agent, pixels_HWC, scorer, max_steps),
         str(agent_file),
         agent.description.juror,
-        **written,
+        steps,
+        recipes,
     )
 
 
-def recipe_work(edits: Sequence[str], source: Path, **written: bool) -> Work:
+def recipe_work(edits: Sequence[str], source: Path, steps: bool = False, recipes: bool = False) -> Work:
     """The edits of a recipe, whatever the photo; nobody judges."""
 
     def decide(pixels_HWC: np.ndarray) -> Enhancement:
         result_HWC = recipe.render(pixels_HWC, edits)
-        cropped = tuple(int(a - b) for a, b in zip(pixels_HWC.shape[:2], result_HWC.shape[:2], strict=True))
-        odd = cropped if max(cropped) <= 1 else (0, 0)  # a crop that was asked for is no loss
-        unknown = float("nan")
-        return Enhancement(result_HWC, (), "recipe", odd, unknown, unknown, "", tuple(edits))
+        rows, columns = (pixels_HWC.shape[side] - result_HWC.shape[side] for side in (0, 1))
+        odd = (rows, columns) if max(rows, columns) <= 1 else (0, 0)  # a crop that was asked for is no loss
+        return Enhancement(result_HWC, (), "recipe", odd, None, None, "", tuple(edits))
 
-    return Work(decide, str(source), **written)
+    return Work(decide, str(source), steps=steps, recipes=recipes)
 
 
 def enhance_all(
@@ -138,21 +148,18 @@ def _enhance(done: Done, work: Work) -> Done:
 
 
 def _small(pixels_HWC: np.ndarray) -> np.ndarray:
-    scale = min(1.0, _SHEET_SIDE / max(pixels_HWC.shape[:2]))
-    size = tuple(max(1, round(side * scale)) for side in pixels_HWC.shape[1::-1])
-    small = cv2.resize(pixels_HWC, size, interpolation=cv2.INTER_AREA)
-    return small if small.dtype == np.uint8 else (small >> 8).astype(np.uint8)
+    return eight_bits(fit_within(pixels_HWC, _SHEET_SIDE))
 
 
 def write_contact_sheet(folder: Path, results: Sequence[Done]) -> Path | None:
     """One page with every photo before and after; None if there is nothing to show."""
-    shown = [done for done in results if done.before is not None]
-    if not shown:
-        return None
     pairs = [
         (Shot(done.before, done.photo.name), Shot(done.after, ", ".join(done.enhancement.edits) or "left as it is"))
-        for done in shown
+        for done in results
+        if done.before is not None and done.after is not None and done.enhancement is not None
     ]
+    if not pairs:
+        return None
     file = folder / CONTACT_SHEET
     contact_sheet(pairs, side=_SHEET_SIDE).save(file, "JPEG", quality=90)
     return file
@@ -164,7 +171,7 @@ def says(done: Done) -> str:
     if enhancement is None:
         return f"{done.photo}: done before"
     scores = ""
-    if enhancement.juror:
+    if enhancement.score_before is not None and enhancement.score_after is not None:
         scores = f"score {enhancement.score_before:.3f} → {enhancement.score_after:.3f}; "
     runs = [(name, len(list(same))) for name, same in groupby(enhancement.edits)]
     edits = " → ".join(name if times == 1 else f"{name} ×{times}" for name, times in runs)

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import json
-import math
 import os
 from collections.abc import Sequence
-from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
+from rl_aesthetics.agents.edit_session import WHY, Step, Stopped
 from rl_aesthetics.edits import recipe
-from rl_aesthetics.enhance.enhance import WHY, Enhancement
+from rl_aesthetics.enhance.enhance import Enhancement
 from rl_aesthetics.errors import UserError
 from rl_aesthetics.files.atomic import write_file
-from rl_aesthetics.photos.photo_file import read_metadata
-from rl_aesthetics.photos.read import SUFFIXES
+from rl_aesthetics.photos.formats import SUFFIXES
+from rl_aesthetics.photos.metadata import read_exif, read_header
 from rl_aesthetics.photos.write import encode_photo
 
 FORMATS = {"png": ".png", "jpeg": ".jpg", "tiff": ".tif"}
@@ -88,31 +88,60 @@ def write_enhancement(
     description = {
         "photo": str(photo),
         "result": str(result),
-        **recipe.describe(enhancement.edits),
-        "score_before": _known(enhancement.score_before),
-        "score_after": _known(enhancement.score_after),
-        "stopped": enhancement.stopped,
-        "why": WHY[enhancement.stopped],
+        **describe_session(
+            enhancement.edits,
+            enhancement.steps,
+            (enhancement.score_before, enhancement.score_after),
+            enhancement.stopped,
+            juror=enhancement.juror,
+            agent_juror=agent_juror,
+        ),
         "cropped": dict(zip(("rows", "columns"), enhancement.cropped, strict=True)),
         "width": enhancement.photo_HWC.shape[1],
         "height": enhancement.photo_HWC.shape[0],
         "agent_file": str(agent_file),
-        "juror": enhancement.juror,
-        "agent_juror": agent_juror,
-        "steps": [
-            {
-                **asdict(step),
-                "score_before": _known(step.score_before),
-                "score_after": _known(step.score_after),
-                "values": {name: round(value, 6) for name, value in step.values.items()},
-            }
-            for step in enhancement.steps
-        ],
     }
-    exif, profile = read_metadata(photo)
+    exif, profile = read_exif(photo).block, read_header(photo).icc_profile
     write_file(result, encode_photo(enhancement.photo_HWC, result.suffix, exif, profile))
     write_file(record, (json.dumps(description, indent=2, allow_nan=False) + "\n").encode())
 
 
-def _known(score: float) -> float | None:
-    return None if math.isnan(score) else score
+def describe_session(
+    edits: Sequence[str],
+    steps: Sequence[Step],
+    scores: tuple[float | None, float | None],
+    stopped: Stopped | None,
+    why: str = "",
+    juror: str = "",
+    agent_juror: str = "",
+) -> dict[str, Any]:
+    """A recipe (`recipe.describe`), and how it came about, for JSON: what `enhance` records and the studio gives out.
+
+    Args:
+        scores: the juror's, before and after.
+        stopped: None where it may go on.
+        why: it stopped, in other words than those of `WHY`.
+        juror: the fingerprint of whose scores these are; empty where nobody judged.
+        agent_juror: the one of whose scores the agent was trained on.
+    """
+    before, after = scores
+    return {
+        **recipe.describe(edits),
+        "score_before": before,
+        "score_after": after,
+        "stopped": stopped,
+        "why": why or (WHY[stopped] if stopped else ""),
+        "juror": juror,
+        "agent_juror": agent_juror,
+        "steps": [
+            {
+                "edit": step.action,
+                "by": step.by,
+                "applied": step.applied,
+                "values": {name: round(value, 6) for name, value in step.values.items()},
+                "score_before": step.score_before,
+                "score_after": step.score,
+            }
+            for step in steps
+        ],
+    }

@@ -4,18 +4,16 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING
+from functools import lru_cache
 
 import numpy as np
 
 from rl_aesthetics.edits.registry import TRANSFORMS
-
-if TYPE_CHECKING:
-    pass
-from rl_aesthetics.evaluation.trajectories import NONE, Trace
+from rl_aesthetics.edits.transform import ADD
+from rl_aesthetics.evaluation.trajectories import NONE, Trajectory
 
 
-def confusion(traces: Iterable[Trace]) -> tuple[list[str], list[str], np.ndarray]:
+def confusion(trajectories: Iterable[Trajectory]) -> tuple[list[str], list[str], np.ndarray]:
     """Edits that photos were degraded with against edits that the agent applied.
 
     Each edit of a recipe counts once: against what takes it back (`undoing`) where the agent applied that, else against
@@ -27,10 +25,10 @@ def confusion(traces: Iterable[Trace]) -> tuple[list[str], list[str], np.ndarray
         The rows' names, the columns' names (`none` last), counts int `(rows, columns)`.
     """
     pairs: Counter[tuple[str, str]] = Counter()
-    for one in traces:
+    for one in trajectories:
         left = _directions(one.edits)
         missed = []
-        for name in _directions(one.recipe):
+        for name in _directions(one.degradation):
             if undoing(name) in left:
                 left.remove(undoing(name))
                 pairs[name, undoing(name)] += 1
@@ -47,30 +45,48 @@ def confusion(traces: Iterable[Trace]) -> tuple[list[str], list[str], np.ndarray
 
 
 def undoing(name: str) -> str:
-    """The edit that takes another one back: a reversible one itself, a photographic step the step the other way."""
-    for way, other in (("_up", "_down"), ("_down", "_up")):
-        if name in TRANSFORMS and TRANSFORMS[name].change is not None and name.endswith(way):
-            return name.removesuffix(way) + other
-    return name
+    """The edit that takes another one back: a reversible one itself, a photographic step a step the other way."""
+    return _step(name, -1)
 
 
 def _directions(names: Iterable[str]) -> list[str]:
     """Edits without the sizes of photographic steps, of which each direction is left once."""
-    steps = {name: name.removesuffix("_3") for name in names if name in TRANSFORMS and TRANSFORMS[name].change}
     kept: list[str] = []
     for name in names:
-        if name not in steps:
+        direction = _step(name, 1)
+        if direction == name and not _is_photographic(name):
             kept.append(name)
-        elif steps[name] not in kept:
-            kept.append(steps[name])
+        elif direction not in kept:
+            kept.append(direction)
     return kept
 
 
-def by_edit(traces: Sequence[Trace]) -> dict[str, dict[str, float]]:
+def _is_photographic(name: str) -> bool:
+    return name in TRANSFORMS and TRANSFORMS[name].change is not None
+
+
+@lru_cache
+def _step(name: str, way: int) -> str:
+    """The single step of a parameter in the same direction (`way` 1) or the other (−1); else the edit itself."""
+    change = TRANSFORMS[name].change if name in TRANSFORMS else None
+    if change is None or change.kind != ADD:
+        return name
+    for other, transform in TRANSFORMS.items():  # single steps come before those of other sizes
+        step = transform.change
+        if (
+            step is not None
+            and (step.field, step.kind) == (change.field, ADD)
+            and step.amount * change.amount * way > 0
+        ):
+            return other
+    return name
+
+
+def by_edit(trajectories: Sequence[Trajectory]) -> dict[str, dict[str, float]]:
     """For each edit that photos were degraded with first: shares improved, recovered and exact, and how many."""
-    groups: dict[str, list[Trace]] = {}
-    for one in traces:
-        groups.setdefault(one.recipe[0] if one.recipe else NONE, []).append(one)
+    groups: dict[str, list[Trajectory]] = {}
+    for one in trajectories:
+        groups.setdefault(one.degradation[0] if one.degradation else NONE, []).append(one)
     return {
         name: {
             "improved": float(np.mean([one.final > one.degraded for one in group])),

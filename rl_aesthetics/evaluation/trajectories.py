@@ -1,18 +1,19 @@
 """What an agent did on each photo of an evaluation, step by step, with what it expected: `episodes.jsonl`.
 
-One JSON object a line and photo. The report and the studio show the same traces.
+One JSON object a line and photo. The file keeps the names of its first version: `recipe` for the degradation.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
+from rl_aesthetics.agents.edit_session import Step
 from rl_aesthetics.edits.registry import STOP
 from rl_aesthetics.errors import UserError
 
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from rl_aesthetics.evaluation.episodes import Episodes
     from rl_aesthetics.evaluation.evaluation import Evaluation
 
-TRACES = "episodes.jsonl"
+TRAJECTORIES = "episodes.jsonl"
 KINDS = ("exact", "recovered", "improved", "unchanged", "worse")
 SORTS = ("judged", "worst", "best", "surprise", "photo")
 Kind = Literal["exact", "recovered", "improved", "unchanged", "worse"]
@@ -29,27 +30,12 @@ NONE = "none"
 
 
 @dataclass(frozen=True)
-class TraceStep:
-    """One decision.
-
-    Attributes:
-        action: its name, `STOP` included.
-        score: the juror's, after it.
-        values: Q(s, a) of every action before it, in units of the score.
-    """
-
-    action: str
-    score: float
-    values: dict[str, float]
-
-
-@dataclass(frozen=True)
 class Verdict:
-    """What others than the agent's own juror make of a result (`judges`).
+    """What others than the agent's own juror make of a result (`reward_hacking`).
 
     Attributes:
         quality: PSNR in dB, SSIM and FLIP to the original by their names in lower case, each before and after.
-        judges: scores of jurors that training never used by name, each before and after.
+        judges: scores of held-out judges by name, each before and after.
         fooled: own score up, others down.
     """
 
@@ -65,12 +51,12 @@ class Verdict:
 
 
 @dataclass(frozen=True)
-class Trace:
+class Trajectory:
     """One episode.
 
     Attributes:
         image_id, image_file, source_file: which photo of the split.
-        recipe: what it was degraded with, in order.
+        degradation: what it was degraded with, in order.
         degraded, original: the juror's scores of both.
         best: the best score within the step limit, where it was searched for.
         exact: whether the result is the original, pixel for pixel.
@@ -82,19 +68,20 @@ class Trace:
     image_id: int
     image_file: str
     source_file: str
-    recipe: tuple[str, ...]
+    degradation: tuple[str, ...]
     degraded: float
     original: float
     best: float | None
     exact: bool
     earned: float
-    steps: tuple[TraceStep, ...]
+    steps: tuple[Step, ...]
     verdict: Verdict | None = None
 
     @property
     def final(self) -> float:
         """The score in the end."""
-        return self.steps[-1].score if self.steps else self.degraded
+        score = self.steps[-1].score if self.steps else None
+        return self.degraded if score is None else score
 
     @property
     def kind(self) -> Kind:
@@ -123,8 +110,8 @@ class Trace:
         return self.steps[0].values[self.first] if self.steps else 0.0
 
 
-def trace(agent: DQNAgent, evaluation: Evaluation, episodes: Episodes) -> list[Trace]:
-    """Go through finished episodes again and note what the agent saw and expected on the way.
+def trajectories_of(agent: DQNAgent, evaluation: Evaluation, episodes: Episodes) -> list[Trajectory]:
+    """Finished episodes with what the agent expected on the way.
 
     Args:
         agent: whose episodes they are.
@@ -134,20 +121,22 @@ def trace(agent: DQNAgent, evaluation: Evaluation, episodes: Episodes) -> list[T
         ScoringError: the scorer could not answer.
     """
     states_N, scores_N = episodes.starts_N.copy(), episodes.degraded_N.copy()
-    steps: list[list[TraceStep]] = [[] for _ in episodes.actions]
-    for step in range(int(episodes.steps_N.max(initial=0))):
-        live = np.flatnonzero(episodes.steps_N > step)
-        for k in range(0, len(live), evaluation.batch_size):
-            rows = live[k : k + evaluation.batch_size]
-            values_BA = agent.q_values(evaluation.view(rows, states_N[rows]), scores_N[rows])
-            taken = np.array([episodes.actions[row][step] for row in rows])
-            states_N[rows] = evaluation.space.after(states_N[rows], taken)
-            scores_N[rows] = evaluation.scores(rows, states_N[rows])
-            for row, action, values_A in zip(rows, taken, values_BA, strict=True):
-                values = {name: round(float(value), 5) for name, value in zip(agent.actions, values_A, strict=True)}
-                steps[row].append(TraceStep(agent.actions[action], float(scores_N[row]), values))
+    steps: list[list[Step]] = [[] for _ in episodes.actions]
+    for _, live, taken_B, following_B in episodes.by_step():
+        before_B = scores_N[live]
+        q_BA = np.concatenate(
+            [
+                agent.q_values(evaluation.view(rows, states_N[rows]), scores_N[rows])
+                for rows in np.split(live, range(evaluation.batch_size, len(live), evaluation.batch_size))
+            ]
+        )
+        states_N[live], scores_N[live] = following_B, evaluation.scores(live, following_B)
+        for row, action, q_A, before in zip(live, taken_B, q_BA, before_B, strict=True):
+            name = agent.actions[action]
+            values = {other: round(float(value), 5) for other, value in zip(agent.actions, q_A, strict=True)}
+            steps[row].append(Step(name, float(scores_N[row]), values, float(before), applied=name != STOP))
     return [
-        Trace(
+        Trajectory(
             record.image_id,
             record.image_file,
             record.source_file,
@@ -163,57 +152,61 @@ def trace(agent: DQNAgent, evaluation: Evaluation, episodes: Episodes) -> list[T
     ]
 
 
-def write_traces(file: Path, traces: Iterable[Trace]) -> None:
-    """One line a trace."""
+def write_trajectories(file: Path, trajectories: Iterable[Trajectory]) -> None:
+    """One line a trajectory."""
     with file.open("w", encoding="utf-8") as opened:
-        for one in traces:
-            opened.write(json.dumps(asdict(one), allow_nan=False) + "\n")
+        for one in trajectories:
+            row = {field.name: getattr(one, field.name) for field in fields(one)}
+            row["recipe"] = row.pop("degradation")
+            row["steps"] = [{"action": step.action, "score": step.score, "values": step.values} for step in one.steps]
+            row["verdict"] = None if one.verdict is None else asdict(one.verdict)
+            opened.write(json.dumps(row, allow_nan=False) + "\n")
 
 
-def read_traces(file: Path) -> tuple[Trace, ...]:
-    """What `write_traces` wrote.
+def read_trajectories(file: Path) -> tuple[Trajectory, ...]:
+    """What `write_trajectories` wrote.
 
     Raises:
         UserError: the file is broken.
     """
     try:
-        rows = [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()]
-        return tuple(
-            Trace(
-                **{
-                    **row,
-                    "recipe": tuple(row["recipe"]),
-                    "steps": tuple(TraceStep(**step) for step in row["steps"]),
-                    "verdict": _verdict(row.get("verdict")),
-                }
-            )
-            for row in rows
-        )
+        return tuple(_trajectory(json.loads(line)) for line in file.read_text(encoding="utf-8").splitlines())
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise UserError(f"{file} is broken ({error}); run `rl-aesthetics evaluate` again") from error
 
 
-def _verdict(row: dict | None) -> Verdict | None:
+def _trajectory(row: dict[str, Any]) -> Trajectory:
+    steps: list[Step] = []
+    for step in row.pop("steps"):
+        before = steps[-1].score if steps else row["degraded"]
+        steps.append(Step(**step, score_before=before, applied=step["action"] != STOP))
+    degradation, verdict = tuple(row.pop("recipe")), _verdict(row.pop("verdict", None))
+    return Trajectory(**row, degradation=degradation, steps=tuple(steps), verdict=verdict)
+
+
+def _verdict(row: dict[str, Any] | None) -> Verdict | None:
     if row is None:
         return None
-    pairs = ({name: (before, after) for name, (before, after) in row[key].items()} for key in ("quality", "judges"))
-    return Verdict(*pairs, fooled=row["fooled"])
+    quality, judges = (
+        {name: (before, after) for name, (before, after) in row[key].items()} for key in ("quality", "judges")
+    )
+    return Verdict(quality, judges, fooled=row["fooled"])
 
 
-def sorts_of(traces: Iterable[Trace]) -> tuple[str, ...]:
-    """The orders that make sense for these traces, the first one by default."""
-    return SORTS if any(one.verdict for one in traces) else SORTS[1:]
+def sorts_of(trajectories: Iterable[Trajectory]) -> tuple[str, ...]:
+    """The orders that make sense for these trajectories, the first one by default."""
+    return SORTS if any(one.verdict for one in trajectories) else SORTS[1:]
 
 
 def select(
-    traces: Sequence[Trace],
+    trajectories: Sequence[Trajectory],
     kind: str = "",
     first: str = "",
     depth: int | None = None,
     sort: str = "",
     fooled: bool = False,
-) -> list[Trace]:
-    """Some of the traces, in an order.
+) -> list[Trajectory]:
+    """Some of the trajectories, in an order.
 
     Args:
         kind, first, depth: only those of this kind, with this first action, with so many edits to undo; empty for all.
@@ -222,14 +215,14 @@ def select(
             default the first of `sorts_of`.
         fooled: only those whose own score rose while the others' fell.
     """
-    sorts = sorts_of(traces)
+    sorts = sorts_of(trajectories)
     sort = sort if sort in sorts else sorts[0]
     chosen = [
         one
-        for one in traces
+        for one in trajectories
         if (not kind or one.kind == kind)
         and (not first or one.first == first)
-        and (depth is None or len(one.recipe) == depth)
+        and (depth is None or len(one.degradation) == depth)
         and (not fooled or (one.verdict is not None and one.verdict.fooled))
     ]
     keys = {

@@ -8,8 +8,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from rl_aesthetics.edits import algebra, photographic
-from rl_aesthetics.edits.registry import STOP, TRANSFORMS
+from rl_aesthetics.edits.registry import STOP
+from rl_aesthetics.edits.space import edit_space
 from rl_aesthetics.edits.view import edit_observations
 from rl_aesthetics.networks.q_network import QNetwork
 from rl_aesthetics.networks.settings import AfterstateSettings
@@ -44,17 +44,9 @@ class Afterstate(QNetwork):
         self.head = nn.Linear(widths[-1], 2)
         self.to(memory_format=torch.channels_last)
         self.edits = tuple(name for name in self.actions if name != STOP)
-        elements = [TRANSFORMS[name].element for name in self.edits]
-        self.reversible = None not in elements
-        if self.reversible:
-            self.elements_A = np.array([*elements, *([algebra.ORIGINAL] if STOP in self.actions else [])])
-        changes = [TRANSFORMS[name].change for name in self.edits]
-        self.parameters_A: np.ndarray | None = None
-        if None not in changes:
-            states = photographic.after(photographic.UNEDITED, changes)
-            if photographic.is_pointwise(states).all():
-                stay = [photographic.UNEDITED] if STOP in self.actions else []
-                self.parameters_A = np.array([*states, *stay])
+        space = edit_space(self.actions)
+        first_A = space.after(0, np.arange(len(self.actions)))
+        self.first_states_A = first_A if space.renders_reductions(first_A, size).all() else None
 
     def train(self, mode: bool = True) -> Afterstate:
         self._forget_folded()
@@ -116,10 +108,8 @@ class Afterstate(QNetwork):
         the parameters that it was rendered with. That is near the next state, and the same in acting and learning.
         """
         pixels, actions = observations_BCHW.cpu().numpy(), actions_B.cpu().numpy()
-        if self.reversible:
-            edited = algebra.render_rgb(pixels, self.elements_A[actions])
-        elif self.parameters_A is not None:
-            edited = photographic.render_reductions(pixels, self.parameters_A[actions])
+        if self.first_states_A is not None:
+            edited = edit_space(self.actions).render_reductions(pixels, self.first_states_A[actions])
         else:
             edited = edit_observations(pixels, [self.actions[action] for action in actions])
         return torch.from_numpy(edited).to(observations_BCHW.device)

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from rl_aesthetics.edits import photographic
+from rl_aesthetics.edits import edit_state
 from rl_aesthetics.edits.registry import STOP, TRANSFORMS
 from rl_aesthetics.networks.change_price import ChangePrice
 from rl_aesthetics.networks.heads import ActionHead
@@ -15,7 +15,7 @@ from rl_aesthetics.networks.q_network import HeadPerAction
 from rl_aesthetics.networks.settings import ToneSettings
 from rl_aesthetics.networks.tone_trunk import ToneTrunk
 
-STRENGTHS = photographic.FINELY
+STRENGTHS = edit_state.FINELY
 """The tonal parameters whose strengths `Tone` estimates."""
 
 HIDDEN = 128
@@ -74,4 +74,4 @@ def _trunk(settings: ToneSettings) -> ToneTrunk:
 
 def _steps(name: str) -> float:
     """How many steps of a tonal parameter an action takes; 1 of anything else."""
-    return 1.0 if name == STOP else photographic.edit_size(TRANSFORMS[name].change)
+    return 1.0 if name == STOP else edit_state.edit_size(TRANSFORMS[name].change)

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from rl_aesthetics.edits import photographic, tone
+from rl_aesthetics.edits import edit_state, tone
 from rl_aesthetics.networks.tone_statistics import QUANTILE_FEATURES, bin_counts, tone_quantiles
 
 _JOINT_BITS, _OWN_BITS = 3, 5  # of each channel: 8 and 32 bins
@@ -37,8 +37,8 @@ class ToneTrunk(nn.Module):
     def __init__(self, widths: Sequence[int], dropout: float):
         super().__init__()
         self.leave_out = nn.Dropout(dropout)
-        self.histograms = _layers(self.shares + photographic.EDITS_SIZE, widths, dropout)
-        units = [field.unit if field.name in tone.TONE else 0.5 for field in photographic.FIELDS]
+        self.histograms = _layers(self.shares + edit_state.EDITS_SIZE, widths, dropout)
+        units = [field.unit if field.name in tone.TONE else 0.5 for field in edit_state.FIELDS]
         self.register_buffer("edit_units", 2 * torch.tensor(units), persistent=False)
 
     def forward(self, observations_BCHW: Tensor) -> Tensor:
@@ -47,7 +47,7 @@ class ToneTrunk(nn.Module):
     def describe(self, observations_BCHW: Tensor) -> Tensor:
         """What the layers are given, float32 `(B, D)`; nothing of it is learned."""
         images_BCHW = observations_BCHW[:, :3]
-        edits_BF = observations_BCHW[:, 3, : photographic.EDITS_SIZE, 0].float() - 128
+        edits_BF = observations_BCHW[:, 3, : edit_state.EDITS_SIZE, 0].float() - 128
         statistics = colour_histograms(images_BCHW), tone_quantiles(images_BCHW)
         return torch.cat([*statistics, edits_BF * self.edit_units], 1)
 

@@ -11,6 +11,8 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
+from rl_aesthetics.photos.resize import fitted_sides, resize_to
+
 IDENTICAL_DB = 60.0
 """PSNR of equal photos, whose true value is infinite: a bound that means can be taken of. 8-bit rounding is at 59."""
 
@@ -67,10 +69,10 @@ def flip(photo_HWC: np.ndarray, original_HWC: np.ndarray) -> float:
     """Mean FLIP error of two uint8 BGR photos, seen at 67 pixels a degree; 0 is no difference."""
     import flip_evaluator  # a compiled module, which only whoever measures should have to load
 
-    scale = min(1.0, _FLIP_SIDE / max(photo_HWC.shape[:2]))
-    size = tuple(max(8, round(side * scale)) for side in photo_HWC.shape[1::-1])
+    height, width = photo_HWC.shape[:2]
+    sides = fitted_sides(height, width, _FLIP_SIDE, least=8)
     original, photo = (
-        np.ascontiguousarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA)[..., ::-1], np.float32) / 255
+        np.ascontiguousarray(resize_to(image, *sides)[..., ::-1], np.float32) / 255
         for image in (original_HWC, photo_HWC)
     )
     _, mean, _ = flip_evaluator.evaluate(original, photo, "LDR", applyMagma=False)
@@ -96,4 +98,5 @@ def measure(photos: Sequence[np.ndarray], originals: Sequence[np.ndarray]) -> Ph
 def pixel_change(before_BCHW: np.ndarray, after_BCHW: np.ndarray) -> np.ndarray:
     """Mean absolute difference of uint8 RGB images, float32 `(B,)` in [0, 1]; a fourth channel does not count."""
     before, after = (images[:, :3].reshape(len(images), -1).astype(np.int16) for images in (before_BCHW, after_BCHW))
-    return (np.abs(after - before).mean(axis=1) / 255).astype(np.float32)
+    change_B: np.ndarray = (np.abs(after - before).mean(axis=1) / 255).astype(np.float32)
+    return change_B

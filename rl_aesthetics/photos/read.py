@@ -1,24 +1,23 @@
-"""Reading one photo from a file: any sensible file becomes 8-bit BGR, any other says why it does not."""
+"""Reading one photo from a file: any sensible file becomes upright BGR pixels, any other says why it does not.
+
+Pillow decodes 8 bits. It has no 16-bit colour, so there OpenCV decodes.
+"""
 
 from __future__ import annotations
 
 import io
 import math
 import warnings
+from dataclasses import dataclass
 from pathlib import Path
 
 import cv2
 import numpy as np
 from PIL import Image, ImageCms, ImageOps
 
-from rl_aesthetics.errors import UserError
-
-FORMATS = ("JPEG", "PNG", "WEBP", "TIFF", "BMP")
-SUFFIXES = frozenset((".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".tif", ".tiff", ".bmp", ".dib"))
-
-MAX_PIXELS = 178_000_000
-"""More pixels than this are refused from the header, before anything is decoded: 534 MB as RGB. The largest of today's
-single-shot sensors that are in common use stay below it, and Pillow refuses at about the same size."""
+from rl_aesthetics.photos.formats import FORMATS, PhotoError, reasons
+from rl_aesthetics.photos.metadata import check_size, read_exif, read_header
+from rl_aesthetics.photos.resize import crop_even, fit_within, fitted_sides
 
 MIN_SIDE = 64
 """A photo whose shorter side is smaller than the observation has less to show than the agent can see."""
@@ -26,36 +25,45 @@ MIN_SIDE = 64
 _TINT = 8
 _TINTED_SHARE = 1e-3
 
-
-class PhotoError(UserError):
-    """A photo cannot be used. Carries the `path` and the `reason`, a phrase without the path."""
-
-    def __init__(self, path: str | Path, reason: str):
-        super().__init__(f"{path}: {reason}")
-        self.path, self.reason = Path(path), reason
-
-    def __reduce__(self):  # exceptions are rebuilt from `args` by default, which holds the whole message
-        return type(self), (self.path, self.reason)
+_SUFFIXES = {"JPEG": ".jpg", "PNG": ".png", "TIFF": ".tif"}
 
 
-def looks_like_photo(path: Path) -> bool:
-    """Whether a file's first bytes are those of one of the `FORMATS`, whatever its name says.
+@dataclass(frozen=True)
+class PhotoFile:
+    """A photo as it should be looked at, and what its file says besides.
+
+    Attributes:
+        pixels_HWC: uint8 or uint16 BGR `(H, W, 3)`.
+        kind: Pillow's name of its format, such as `JPEG`.
+        exif: its EXIF block, with the orientation set to upright; empty if there is none.
+        icc_profile: its colour profile, where it belongs to these pixels.
+    """
+
+    pixels_HWC: np.ndarray
+    kind: str
+    exif: bytes = b""
+    icc_profile: bytes | None = None
+
+    @property
+    def suffix(self) -> str:
+        """Of a file of the same kind and depth; PNG for kinds that are only read."""
+        return _SUFFIXES.get(self.kind, ".png")
+
+
+def read_photo_file(path: str | Path) -> PhotoFile:
+    """Read a photo at its full depth, the right way up, with EXIF block and colour profile.
 
     Raises:
-        PhotoError: the file cannot be opened.
+        PhotoError: as `read_photo`.
     """
-    try:
-        with open(path, "rb") as file:
-            head = file.read(12)
-    except OSError as error:
-        raise PhotoError(path, f"cannot be read ({error.strerror})") from error
-    return head.startswith((b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"II*\0", b"MM\0*", b"II+\0", b"MM\0+", b"BM")) or (
-        head[:4] == b"RIFF" and head[8:12] == b"WEBP"
-    )
+    path = Path(path)
+    header, exif = read_header(path), read_exif(path)
+    pixels_HWC = _read_deep(path, exif.orientation) if header.deep else read_photo(path)
+    return PhotoFile(pixels_HWC, header.kind, exif.block, header.icc_profile)
 
 
 def read_photo(path: str | Path, at_least: int | None = None) -> np.ndarray:
-    """Read a photo as it should be looked at.
+    """Read a photo as it should be looked at, in 8 bits.
 
     The format is told by the content. EXIF orientation is applied; of several pages or frames the first is taken.
     16-bit values keep their upper eight bits, transparency is laid over white, palettes are looked up, and CMYK goes
@@ -73,34 +81,41 @@ def read_photo(path: str | Path, at_least: int | None = None) -> np.ndarray:
         PhotoError: missing, not an image of these formats, truncated, more than `MAX_PIXELS` pixels (decided from the
             header, before decoding), or of a pixel type without a defined range.
     """
-    try:
+    with reasons(path):
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # MAX_PIXELS decides
             image = Image.open(path, formats=FORMATS)
         with image:
             width, height = image.size
-            if width * height > MAX_PIXELS:
-                raise PhotoError(path, f"too large: {width}×{height} pixels, at most {MAX_PIXELS // 1_000_000} million")
+            check_size(path, width, height)
             if at_least is not None:
                 scale = at_least / max(width, height)
                 image.draft(None, (math.ceil(width * scale), math.ceil(height * scale)))
             image.load()
             # Pillow turns the pixels and drops the orientation tag; a broken EXIF block raises here.
             rgb = to_rgb(path, ImageOps.exif_transpose(image))
-    except PhotoError:
-        raise
-    except Image.UnidentifiedImageError as error:
-        raise PhotoError(path, "not a JPEG, PNG, WebP, TIFF or BMP image") from error
-    except Image.DecompressionBombError as error:
-        raise PhotoError(path, f"too large: more than {MAX_PIXELS // 1_000_000} million pixels") from error
-    except FileNotFoundError as error:
-        raise PhotoError(path, "no such file") from error
-    except IsADirectoryError as error:
-        raise PhotoError(path, "a folder, not a photo") from error
-    except Exception as error:  # decoders raise almost anything on hostile bytes; each is a reason, none a crash
-        detail = getattr(error, "strerror", None) or str(error) or type(error).__name__
-        raise PhotoError(path, f"unreadable or truncated ({' '.join(detail.split())})") from error
     return np.ascontiguousarray(np.asarray(rgb)[..., ::-1])
+
+
+def _read_deep(path: Path, orientation: int) -> np.ndarray:
+    image = cv2.imdecode(np.fromfile(path, np.uint8), cv2.IMREAD_UNCHANGED)
+    if image is None or image.dtype != np.uint16:
+        raise PhotoError(path, "unreadable or truncated (16 bits a channel)")
+    if image.ndim == 2:
+        image = cv2.cvtColor(image, cv2.COLOR_GRAY2BGR)
+    if image.shape[2] == 4:
+        opaque = image[..., 3:].astype(np.float32) / 65535
+        image = np.rint(image[..., :3] * opaque + 65535 * (1 - opaque)).astype(np.uint16)
+    return np.ascontiguousarray(_upright(image, orientation))
+
+
+def _upright(image_HWC: np.ndarray, orientation: int) -> np.ndarray:
+    """What EXIF's orientations ask of whoever shows the pixels."""
+    if orientation > 4:
+        image_HWC = image_HWC.transpose(1, 0, 2)
+    rows = slice(None, None, -1) if orientation in (3, 4, 7, 8) else slice(None)
+    columns = slice(None, None, -1) if orientation in (2, 3, 6, 7) else slice(None)
+    return image_HWC[rows, columns]
 
 
 def to_rgb(path: str | Path, image: Image.Image) -> Image.Image:
@@ -118,9 +133,10 @@ def to_rgb(path: str | Path, image: Image.Image) -> Image.Image:
     if image.mode == "CMYK" and (profile := image.info.get("icc_profile")):
         try:
             source = ImageCms.ImageCmsProfile(io.BytesIO(profile))
-            return ImageCms.profileToProfile(image, source, ImageCms.createProfile("sRGB"), outputMode="RGB")
+            managed = ImageCms.profileToProfile(image, source, ImageCms.createProfile("sRGB"), outputMode="RGB")
         except (ImageCms.PyCMSError, OSError):
-            return image.convert("RGB")  # a broken profile says nothing about the pixels
+            managed = None  # a broken profile says nothing about the pixels
+        return image.convert("RGB") if managed is None else managed
     if image.mode in ("RGBA", "LA", "PA", "La", "RGBa") or "transparency" in image.info:
         image = image.convert("RGBA")
         return Image.alpha_composite(Image.new("RGBA", image.size, "white"), image).convert("RGB")
@@ -138,18 +154,15 @@ def prepare_photo(photo_HWC: np.ndarray, max_size: int, path: str | Path = "") -
         PhotoError: it is too small, too narrow, or has no colour.
     """
     height, width = photo_HWC.shape[:2]
-    scale = min(1.0, max_size / max(height, width))
-    scaled = (max(1, round(width * scale)), max(1, round(height * scale)))
+    rows, columns = fitted_sides(height, width, max_size)
     if min(height, width) < MIN_SIDE:
         raise PhotoError(path, f"too small: {width}×{height} pixels, the shorter side needs {MIN_SIDE}")
-    if min(scaled) < MIN_SIDE:
-        raise PhotoError(path, f"too narrow: {scaled[0]}×{scaled[1]} at the dataset's size, {MIN_SIDE} is the least")
-    if scaled != (width, height):
-        photo_HWC = cv2.resize(photo_HWC, scaled, interpolation=cv2.INTER_AREA)
+    if min(rows, columns) < MIN_SIDE:
+        raise PhotoError(path, f"too narrow: {columns}×{rows} at the dataset's size, {MIN_SIDE} is the least")
+    photo_HWC = fit_within(photo_HWC, max_size)
     if is_grey(photo_HWC):
         raise PhotoError(path, "grey only: edits of its colours would change nothing")
-    # Half shifts of an odd side would not undo themselves: one row or column goes.
-    return np.ascontiguousarray(photo_HWC[: scaled[1] // 2 * 2, : scaled[0] // 2 * 2])
+    return crop_even(photo_HWC)
 
 
 def is_grey(photo_HWC: np.ndarray) -> bool:

@@ -12,7 +12,7 @@ MARGIN = 0.05
 """Left on both sides of a derived support, as a share of its width."""
 
 
-def fit_head(network: HeadSettings, config: Config, task: Task, scores: tuple[float, float] | None) -> HeadSettings:
+def resolve_head(network: HeadSettings, config: Config, task: Task, scores: tuple[float, float] | None) -> HeadSettings:
     """Settle `learner.network`. Applied twice it changes nothing more.
 
     Args:

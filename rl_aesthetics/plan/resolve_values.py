@@ -2,35 +2,37 @@
 
 from __future__ import annotations
 
-from juror_service.jurors.registry import available_jurors
 from rl_aesthetics.config.config import Config
 from rl_aesthetics.episodes.task import Task
 from rl_aesthetics.errors import UserError
 from rl_aesthetics.networks.settings import AfterstateSettings, HeadSettings, NetworkSettings, ToneSettings
 from rl_aesthetics.networks.trunks import NARROW, WIDTHS
-from rl_aesthetics.plan.resolve_head import fit_head
+from rl_aesthetics.plan.resolve_head import resolve_head
 
 MARGIN = 0.05
 """Left on both sides of a derived range, as a share of its width: a sigmoid reaches its ends at infinity only."""
 
 
-def fit_values(config: Config, task: Task) -> Config:
+def resolve_values(config: Config, task: Task, score_range: tuple[float, float] | None) -> Config:
     """Settle `learner.network`: what it leaves to reward and juror. Applied twice it changes nothing more.
+
+    Args:
+        score_range: the least and the greatest score of the juror, where it says so; the configuration's comes first.
 
     Raises:
         UserError: the reward can leave the given range, the range cannot be derived, or the settings contradict the
-            reward or the warm start; as `fit_head`.
+            reward or the warm start; as `resolve_head`.
     """
     network = config.learner.network
-    scores = config.juror.score_range or _score_range(config.juror.name)
-    fitted: NetworkSettings = network
+    scores = config.juror.score_range or score_range
+    resolved: NetworkSettings = network
     if isinstance(network, AfterstateSettings):
-        fitted = _afterstate(network, config, task, scores)
+        resolved = _afterstate(network, config, task, scores)
     elif isinstance(network, HeadSettings):
-        fitted = fit_head(network, config, task, scores)
+        resolved = resolve_head(network, config, task, scores)
     elif isinstance(network, ToneSettings) and config.learner.algorithm == "all_actions":
-        fitted = _tone(network, task)
-    return config.model_copy(update={"learner": config.learner.model_copy(update={"network": fitted})})
+        resolved = _tone(network, task)
+    return config.model_copy(update={"learner": config.learner.model_copy(update={"network": resolved})})
 
 
 def _tone(network: ToneSettings, task: Task) -> ToneSettings:
@@ -93,8 +95,3 @@ def _value_range(
             f"[{given[0]:g}, {given[1]:g}] does not hold: write value_range: auto"
         )
     return given
-
-
-def _score_range(juror: str) -> tuple[float, float] | None:
-    known = available_jurors().get(juror)  # an unknown name is told where the juror is loaded
-    return known.score_range if known else None

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 from rl_aesthetics.agents.agent import DQNAgent
+from rl_aesthetics.agents.edit_session import Policy
 from rl_aesthetics.datasets.dataset import RLDataset
-from rl_aesthetics.evaluation import reward_hacking as judges
+from rl_aesthetics.evaluation import reward_hacking
 from rl_aesthetics.evaluation.compatibility import check_actions
 from rl_aesthetics.evaluation.episodes import Episodes
 from rl_aesthetics.evaluation.evaluation import Evaluation
-from rl_aesthetics.evaluation.policies import Policy, agent_policy
-from rl_aesthetics.evaluation.trajectories import trace
+from rl_aesthetics.evaluation.oracle import Oracle
+from rl_aesthetics.evaluation.policies import agent_policy, juror_policy, random_policy, stop_policy
+from rl_aesthetics.evaluation.trajectories import trajectories_of
 from rl_aesthetics.plan.task import task_of_agent
 from rl_aesthetics.reports import report
 from rl_aesthetics.scores.reference import needs_reference
@@ -31,8 +34,8 @@ def evaluate(
     max_steps: int | None = None,
     oracle: bool = True,
     progress: Callable[[str, int, int], None] | None = None,
-    jurors: Mapping[str, Scorer] | None = None,
-) -> dict:
+    held_out: Mapping[str, Scorer] | None = None,
+) -> dict[str, Any]:
     """Let an agent edit every photo of a split, put it beside the baselines, and write the report.
 
     `rl_aesthetics.reports.report` says what is in `output_dir` afterwards. All scores are asked of
@@ -44,7 +47,7 @@ def evaluate(
         oracle: search exhaustively for the best that could be had, which takes most of the time: up to 1,797 scores a
             photo with five steps. Without it there is no `oracle_fraction` and no `exhaustive_oracle`.
         progress: told what is being done, how many of its parts are done, and how many there are.
-        jurors: further judges by name, which training never used.
+        held_out: judges by name, which training never used.
 
     Returns:
         The content of `summary.json`.
@@ -58,15 +61,16 @@ def evaluate(
     check_actions(agent, dataset)
     report.check_writable(output_dir)
     evaluation = Evaluation(dataset, scorer, task_of_agent(agent, max_steps))
-    best_N = evaluation.best_scores(lambda done, of: tell("exhaustive search", done, of)) if oracle else None
+    search, space = Oracle(evaluation), evaluation.space
+    best_N = search.best_scores(lambda done, of: tell("exhaustive search", done, of)) if oracle else None
 
     policies: dict[str, list[Policy]] = {"agent": [agent_policy(agent)]}
-    policies["random"] = [evaluation.random_policy(seed) for seed in range(RANDOM_SEEDS)]
-    if evaluation.space.stop is not None:
-        policies["always_stop"] = [evaluation.stop_policy()]
-    policies["greedy_one_step_with_juror"] = [evaluation.juror_policy()]
+    policies["random"] = [random_policy(space, seed) for seed in range(RANDOM_SEEDS)]
+    if space.stop is not None:
+        policies["always_stop"] = [stop_policy(space)]
+    policies["greedy_one_step_with_juror"] = [juror_policy(space, evaluation.scores)]
     if best_N is not None:
-        policies["exhaustive_oracle"] = [evaluation.oracle_policy()]
+        policies["exhaustive_oracle"] = [search.policy()]
     runs: dict[str, list[Episodes]] = {}
     for number, (name, tries) in enumerate(policies.items(), 1):
         runs[name] = [evaluation.run(policy) for policy in tries]
@@ -87,14 +91,14 @@ def evaluate(
     }
     summary = report.summarise(evaluation, agents, runs, described)
     judgement = None
-    if jurors or evaluation.photos.given:  # where edits can be undone exactly, `exact` says it all
-        judgement = judges.judge(evaluation, agents, dict(jurors or {}))
-        undegraded = judges.leaves_alone(evaluation, agent_policy(agent))
-        summary["quality"] = judges.summarise(judgement, undegraded)
-    traces = trace(agent, evaluation, agents)
+    if held_out or evaluation.photos.acts_on_given:  # where edits can be undone exactly, `exact` says it all
+        judgement = reward_hacking.judge(evaluation, agents, held_out)
+        undegraded = reward_hacking.leaves_alone(evaluation, agent_policy(agent))
+        summary["quality"] = reward_hacking.summarise(judgement, undegraded)
+    trajectories = trajectories_of(agent, evaluation, agents)
     if judgement is not None:
-        traces = judges.attach(traces, judgement)
-    report.write(Path(output_dir), evaluation, agents, summary, traces)
+        trajectories = reward_hacking.attach(trajectories, judgement)
+    report.write(Path(output_dir), evaluation, agents, summary, trajectories)
     if judgement is not None:
-        judges.write(Path(output_dir), evaluation, agents, judgement, summary["quality"])
+        reward_hacking.write(Path(output_dir), evaluation, agents, judgement, summary["quality"])
     return summary

@@ -1,4 +1,4 @@
-"""What the Evaluation view and the report show of an evaluation: charts and numbers from its traces."""
+"""What the Evaluation view and the report show of an evaluation: charts and numbers from its trajectories."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from markupsafe import Markup
 
 from rl_aesthetics.edits.registry import TRANSFORMS
 from rl_aesthetics.evaluation.confusion import by_edit, confusion, undoing
-from rl_aesthetics.evaluation.trajectories import KINDS, Trace
+from rl_aesthetics.evaluation.trajectories import KINDS, Trajectory
 from rl_aesthetics.reports import charts
 
 KIND_CLASSES = {"exact": "c3", "recovered": "c1", "improved": "c4", "unchanged": "c2", "worse": "bad"}
@@ -87,7 +87,8 @@ def quality_table(summary: Mapping[str, Any]) -> list[tuple[str, str, str, str]]
     rows = [
         (
             heading,
-            *(f"{quality[when][name]:.{digits}f}" for when in ("before", "after")),
+            f"{quality['before'][name]:.{digits}f}",
+            f"{quality['after'][name]:.{digits}f}",
             f"{quality['psnr_improved']:.0%}" if name == "psnr" else "–",
         )
         for name, (heading, digits) in MEASURES.items()
@@ -102,13 +103,13 @@ def title(name: str) -> str:
     return TRANSFORMS[name].title.replace(" by half", " ½") if name in TRANSFORMS else name
 
 
-def evaluation_charts(traces: Sequence[Trace]) -> dict[str, Markup]:
+def evaluation_charts(trajectories: Sequence[Trajectory]) -> dict[str, Markup]:
     """The charts of an evaluation by the name that their files have: `success_by_edit`, `scores`, `calibration`,
     `confusion`."""
-    edits = by_edit(traces)
-    rows, columns, counts = confusion(traces)
-    scores = {kind: [(one.degraded, one.final) for one in traces if one.kind == kind] for kind in KINDS}
-    values = {kind: [(one.expected, one.earned) for one in traces if one.kind == kind] for kind in KINDS}
+    edits = by_edit(trajectories)
+    rows, columns, counts = confusion(trajectories)
+    scores = {kind: [(one.degraded, one.final) for one in trajectories if one.kind == kind] for kind in KINDS}
+    values = {kind: [(one.expected, one.earned) for one in trajectories if one.kind == kind] for kind in KINDS}
     return {
         "success_by_edit": charts.bars(
             {title(name): shares for name, shares in edits.items()},
@@ -128,23 +129,23 @@ def evaluation_charts(traces: Sequence[Trace]) -> dict[str, Markup]:
     }
 
 
-def kind_counts(traces: Sequence[Trace]) -> dict[str, int]:
+def kind_counts(trajectories: Sequence[Trajectory]) -> dict[str, int]:
     """How many episodes ended in each way, those that occur, best first."""
-    counts = Counter(one.kind for one in traces)
+    counts = Counter[str](one.kind for one in trajectories)
     return {kind: counts[kind] for kind in KINDS if counts[kind]}
 
 
-def choices(traces: Sequence[Trace]) -> dict[str, list]:
+def choices(trajectories: Sequence[Trajectory]) -> dict[str, Any]:
     """What can be filtered by: kinds, first actions, depths."""
     return {
-        "kinds": list(kind_counts(traces)),
-        "firsts": sorted({one.first for one in traces}),
-        "depths": sorted({len(one.recipe) for one in traces}),
-        "fooled": sum(one.verdict is not None and one.verdict.fooled for one in traces),
-        "judged": any(one.verdict is not None for one in traces),
+        "kinds": list(kind_counts(trajectories)),
+        "firsts": sorted({one.first for one in trajectories}),
+        "depths": sorted({len(one.degradation) for one in trajectories}),
+        "fooled": sum(one.verdict is not None and one.verdict.fooled for one in trajectories),
+        "judged": any(one.verdict is not None for one in trajectories),
     }
 
 
-def calibration_error(traces: Sequence[Trace]) -> float | None:
+def calibration_error(trajectories: Sequence[Trajectory]) -> float | None:
     """Mean of |expected − earned| over the episodes."""
-    return sum(abs(one.expected - one.earned) for one in traces) / len(traces) if traces else None
+    return sum(abs(one.expected - one.earned) for one in trajectories) / len(trajectories) if trajectories else None

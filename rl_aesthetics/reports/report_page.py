@@ -6,19 +6,17 @@ It opens from `file://`, loads nothing, and filters and sorts with a few lines o
 from __future__ import annotations
 
 import base64
-import io
 from collections.abc import Mapping, Sequence
-from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
-import cv2
 import numpy as np
-from PIL import Image
 
+from rl_aesthetics.edits.recipe import render_steps
 from rl_aesthetics.edits.registry import STOP
-from rl_aesthetics.edits.space import EditSpace
-from rl_aesthetics.evaluation.trajectories import Trace, select, sorts_of
+from rl_aesthetics.evaluation.trajectories import Trajectory, select, sorts_of
 from rl_aesthetics.pages.rendering import STATIC, render
+from rl_aesthetics.photos.resize import fit_within
+from rl_aesthetics.photos.write import encode_webp
 from rl_aesthetics.reports.evaluation_view import (
     KIND_MEANS,
     NUMBERS,
@@ -41,76 +39,57 @@ SHOWN = 100
 SIDE = 168
 
 
-def steps_of(dataset: RLDataset, place: int, trace: Trace) -> list[np.ndarray]:
-    """The degraded photo and what each edit of an episode made of it, uint8 BGR."""
-    degraded, state = dataset.degraded(place), 0
-    photos = [degraded]
-    if trace.edits:
-        space = _space(tuple(trace.steps[0].values))
-        for name in trace.edits:
-            state = int(space.after(state, space.actions.index(name)))
-            photos.append(space.edit(degraded, state))
-    return photos
-
-
-@lru_cache(4)
-def _space(actions: tuple[str, ...]) -> EditSpace:
-    return EditSpace(actions)
-
-
 def data_uri(photo_HWC: np.ndarray, side: int = SIDE) -> str:
     """A small copy of a photo as an address that holds it."""
-    scale = min(1.0, side / max(photo_HWC.shape[:2]))
-    sides = [max(1, round(length * scale)) for length in (photo_HWC.shape[1], photo_HWC.shape[0])]
-    small = cv2.resize(photo_HWC, sides, interpolation=cv2.INTER_AREA)
-    file = io.BytesIO()
-    Image.fromarray(np.ascontiguousarray(small[..., ::-1])).save(file, "WEBP", quality=72, method=4)
-    return "data:image/webp;base64," + base64.b64encode(file.getvalue()).decode()
+    content = encode_webp(fit_within(photo_HWC, side), quality=72, method=4)
+    return "data:image/webp;base64," + base64.b64encode(content).decode()
 
 
-def render_report(dataset: RLDataset, traces: Sequence[Trace], summary: Mapping[str, Any], shown: int = SHOWN) -> str:
+def render_report(
+    dataset: RLDataset, trajectories: Sequence[Trajectory], summary: Mapping[str, Any], shown: int = SHOWN
+) -> str:
     """The page.
 
     Args:
-        dataset: the split, in the order of the traces.
+        dataset: the split, in the order of the trajectories.
         shown: episodes with pictures, the worst first.
 
     Raises:
         UserError: a photo of the dataset is gone.
     """
-    places = {trace.image_id: place for place, trace in enumerate(traces)}
-    chosen = select(traces)[:shown]
+    places = {trajectory.image_id: place for place, trajectory in enumerate(trajectories)}
+    chosen = select(trajectories)[:shown]
     pictures: dict[tuple[int, int | str], str] = {}
-    for trace in chosen:
-        place = places[trace.image_id]
-        for step, photo in enumerate(steps_of(dataset, place, trace)):
-            pictures[trace.image_id, step] = data_uri(photo)
-        pictures[trace.image_id, "original"] = data_uri(dataset.original(place))
+    for trajectory in chosen:
+        place = places[trajectory.image_id]
+        for step, photo in enumerate(render_steps(dataset.degraded(place), trajectory.edits)):
+            pictures[trajectory.image_id, step] = data_uri(photo)
+        pictures[trajectory.image_id, "original"] = data_uri(dataset.original(place))
     return render(
         "report.html",
         style=(STATIC / "charts.css").read_text() + (STATIC / "studio.css").read_text(),
         script=(STATIC / "report.js").read_text(),
         summary=summary,
-        traces=traces,
+        trajectories=trajectories,
         shown=chosen,
-        picture=lambda trace, step: pictures[trace.image_id, step],
-        query={"kind": "", "first": "", "depth": None, "sort": sorts_of(traces)[0], "fooled": False},
-        **evaluation_context(traces, summary),
+        picture=lambda trajectory, step: pictures[trajectory.image_id, step],
+        query={"kind": "", "first": "", "depth": None, "sort": sorts_of(trajectories)[0], "fooled": False},
+        **evaluation_context(trajectories, summary),
     )
 
 
-def evaluation_context(traces: Sequence[Trace], summary: Mapping[str, Any]) -> dict[str, Any]:
+def evaluation_context(trajectories: Sequence[Trajectory], summary: Mapping[str, Any]) -> dict[str, Any]:
     """What the templates of report and studio share."""
     return {
-        "charts": evaluation_charts(traces),
+        "charts": evaluation_charts(trajectories),
         "policies": policy_table(summary),
         "policy_note": ORIGINAL_NOTE if uses_originals(summary) and summary.get("baselines") else "",
         "quality": quality_table(summary),
-        "sorts": sorts_of(traces),
+        "sorts": sorts_of(trajectories),
         "numbers": NUMBERS,
-        "kinds": kind_counts(traces),
+        "kinds": kind_counts(trajectories),
         "kind_means": KIND_MEANS,
-        "choices": choices(traces),
-        "calibration_error": calibration_error(traces),
+        "choices": choices(trajectories),
+        "calibration_error": calibration_error(trajectories),
         "stop_name": STOP,
     }

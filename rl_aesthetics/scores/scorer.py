@@ -7,6 +7,9 @@ from typing import Protocol
 
 import numpy as np
 
+Images = Sequence[np.ndarray] | np.ndarray
+"""uint8 RGB images `(size, size, 3)`, or all of them in one array."""
+
 
 class Scorer(Protocol):
     """Turns pixels into a score; higher is better.
@@ -22,7 +25,7 @@ class Scorer(Protocol):
     size: int
     fingerprint: str
 
-    def score(self, images: Sequence[np.ndarray]) -> np.ndarray:
+    def score(self, images: Images) -> np.ndarray:
         """Score images, uint8 `(size, size, 3)` RGB each, in order.
 
         Returns:
@@ -41,5 +44,5 @@ class FunctionScorer:
         self.function, self.size = function, size
         self.fingerprint = fingerprint or f"function:{getattr(function, '__qualname__', repr(function))}"
 
-    def score(self, images: Sequence[np.ndarray]) -> np.ndarray:
+    def score(self, images: Images) -> np.ndarray:
         return np.array([self.function(image) for image in images], np.float32).reshape(len(images))

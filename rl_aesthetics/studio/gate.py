@@ -87,11 +87,11 @@ class Gate:
             await self.app(scope, body, guarded_send)
             return
         status, text, more = refusal
-        body = text.encode()
-        raw = [(b"content-type", b"text/plain; charset=utf-8"), (b"content-length", str(len(body)).encode())]
+        said = text.encode()
+        raw = [(b"content-type", b"text/plain; charset=utf-8"), (b"content-length", str(len(said)).encode())]
         raw += [(name.encode(), value.encode()) for name, value in more.items()]
         await guarded_send({"type": "http.response.start", "status": status, "headers": raw})
-        await guarded_send({"type": "http.response.body", "body": body})
+        await guarded_send({"type": "http.response.body", "body": said})
 
     def _refusal(
         self, scope: MutableMapping[str, Any], headers: dict[str, str]

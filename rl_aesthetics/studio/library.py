@@ -17,14 +17,15 @@ from typing import Any, TypeVar
 from rl_aesthetics.agents.agent import AGENT_FILE, DQNAgent
 from rl_aesthetics.datasets.annotations import ANNOTATIONS, SPLITS
 from rl_aesthetics.datasets.dataset import RLDataset
+from rl_aesthetics.evaluation.trajectories import TRAJECTORIES
+from rl_aesthetics.reports.report import SUMMARY
+from rl_aesthetics.reports.training_view import METRICS
 from rl_aesthetics.scores.scorer import Scorer
 
 T = TypeVar("T")
 MAX_DEPTH = 5
 RESCAN_SECONDS = 5.0
 _DEEP = {"images", "originals", "before_after", "checkpoints", "mlartifacts", "mlflow_spool", "node_modules"}
-
-SUMMARY, EPISODES, METRICS = "summary.json", "episodes.jsonl", "metrics.jsonl"
 
 
 @dataclass
@@ -58,7 +59,7 @@ class Library:
         self.root, self.jurors = root, tuple(jurors)
         self._load_scorer, self._more_agents, self._more_datasets = load_scorer, agents, datasets
         self._found, self._looked = Found(), float("-inf")
-        self._cache: dict[tuple, tuple[float, Any]] = {}
+        self._cache: dict[tuple[str, ...], tuple[float, Any]] = {}
         self._lock, self._loading = threading.Lock(), threading.Lock()
 
     def found(self) -> Found:
@@ -78,7 +79,7 @@ class Library:
                 found.agents[name] = path / AGENT_FILE
             if METRICS in files and "config.yaml" in files:
                 found.trainings[name] = path
-            if SUMMARY in files and EPISODES in files:
+            if SUMMARY in files and TRAJECTORIES in files:
                 found.evaluations[name] = path
             if any((path / split / ANNOTATIONS).is_file() for split in SPLITS if split in folders):
                 found.datasets[name] = path
@@ -112,7 +113,8 @@ class Library:
         with self._loading:
             if key not in self._cache:
                 self._cache[key] = (0.0, self._load_scorer(juror or None, agent))
-            return self._cache[key][1]
+            scorer: Scorer = self._cache[key][1]
+            return scorer
 
     def splits(self, name: str) -> list[str]:
         """The splits of a dataset.
@@ -143,10 +145,11 @@ class Library:
         """`read(path)`, remembered until the file changes."""
         return self._kept((kind,), path, read)
 
-    def _kept(self, kind: tuple, path: Path, read: Callable[[Path], T]) -> T:
+    def _kept(self, kind: tuple[str, ...], path: Path, read: Callable[[Path], T]) -> T:
         changed = path.stat().st_mtime
         key = (*kind, str(path))
         with self._loading:
             if key not in self._cache or self._cache[key][0] != changed:
                 self._cache[key] = (changed, read(path))
-            return self._cache[key][1]
+            kept: T = self._cache[key][1]
+            return kept

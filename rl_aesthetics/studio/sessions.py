@@ -15,10 +15,11 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from rl_aesthetics.errors import ScoringError, UserError
 from rl_aesthetics.studio.photo_episode import PhotoEpisode
-from rl_aesthetics.studio.uploads import PhotoFile
+from rl_aesthetics.studio.uploads import Upload
 from rl_aesthetics.studio.worker import Job
 
 COOKIE = "studio_session"
@@ -42,13 +43,13 @@ class Sitting:
     """
 
     key: str
-    file: PhotoFile
+    file: Upload
     bytes: int
     made: float
     agent: str = ""
     juror: str = ""
     episode: PhotoEpisode | None = None
-    job: Job | None = None
+    job: Job[Any] | None = None
     playing: bool = False
     goal: float | None = None
     problem: str = ""
@@ -93,10 +94,10 @@ class Sessions:
         self._sittings: dict[str, dict[str, Sitting]] = {}
         self._lock = threading.Lock()
 
-    def new_cookie(self) -> str:
-        """A cookie for a visitor who has none."""
+    def new_session(self) -> tuple[str, str]:
+        """A session for a visitor who has none, and its cookie."""
         name = secrets.token_urlsafe(24)
-        return f"{name}.{self._sign('session', name)}"
+        return name, f"{name}.{self._sign('session', name)}"
 
     def name_of(self, cookie: str) -> str | None:
         """The session that a cookie names, None if it was not given out here."""
@@ -114,7 +115,7 @@ class Sessions:
     def _sign(self, purpose: str, name: str) -> str:
         return hmac.new(self._secret, f"{purpose}:{name}".encode(), hashlib.sha256).hexdigest()[:32]
 
-    def add(self, session: str, content: Path, name: str, profile: bytes | None) -> Sitting:
+    def add(self, session: str, content: Path, name: str) -> Sitting:
         """Take an upload in: the file is moved into the private folder.
 
         Raises:
@@ -130,7 +131,7 @@ class Sessions:
             key = secrets.token_urlsafe(9)
             path = self.folder / key
             shutil.move(content, path)
-            sitting = Sitting(key, PhotoFile(path, name, profile), size, self.clock())
+            sitting = Sitting(key, Upload(path, name), size, self.clock())
             own[key] = sitting
         for one in oldest:
             self.drop(session, one.key)

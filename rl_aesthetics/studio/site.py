@@ -1,4 +1,4 @@
-"""What the views share: settings, sessions, worker and library, the session cookie, rendering, and errors as pages."""
+"""What the views share: settings, sessions, worker and library, the session cookie, and rendering."""
 
 from __future__ import annotations
 
@@ -6,19 +6,15 @@ import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
-from fastapi import FastAPI, HTTPException, Request, Response
-from fastapi.exceptions import RequestValidationError
+from fastapi import Depends, Form, HTTPException, Request, Response
 from fastapi.responses import HTMLResponse, JSONResponse, RedirectResponse
-from starlette.exceptions import HTTPException as StarletteHTTPException
 
-from rl_aesthetics.errors import ScoringError, UserError
 from rl_aesthetics.pages import rendering as pages
 from rl_aesthetics.studio.library import Library
-from rl_aesthetics.studio.sessions import COOKIE, Sessions, StorageFull
-from rl_aesthetics.studio.worker import Busy, Job, Worker
-from rl_aesthetics.web.request_body import BodyRefused
+from rl_aesthetics.studio.sessions import COOKIE, Sessions
+from rl_aesthetics.studio.worker import Job, Worker
 
 PATIENCE_SECONDS = 1.5
 """How long an answer waits for the work that it started; what takes longer is watched on the page."""
@@ -65,14 +61,19 @@ class Site:
         self.sessions = Sessions(settings.lifetime_s)
         self.worker = Worker(settings.threads, settings.queue)
 
+    @property
+    def thumbnails(self) -> Path:
+        """The folder that keeps thumbnails of datasets."""
+        return self.settings.thumbnails or self.sessions.folder / "thumbnails"
+
     def session(self, request: Request) -> str:
         """The visitor's session, a new one for a new visitor; its cookie goes with the answer."""
-        if (known := getattr(request.state, "session", None)) is not None:
+        known: str | None = getattr(request.state, "session", None)
+        if known is not None:
             return known
         name = self.sessions.name_of(request.cookies.get(COOKIE, ""))
         if name is None:
-            request.state.new_cookie = self.sessions.new_cookie()
-            name = self.sessions.name_of(request.state.new_cookie)
+            name, request.state.new_cookie = self.sessions.new_session()
         request.state.session = name
         return name
 
@@ -106,7 +107,7 @@ class Site:
             response.set_cookie(COOKIE, cookie, httponly=True, samesite="lax", secure=request.url.scheme == "https")
         return response
 
-    async def wait(self, job: Job, seconds: float = PATIENCE_SECONDS) -> None:
+    async def wait(self, job: Job[Any], seconds: float = PATIENCE_SECONDS) -> None:
         """Wait a moment for a job; what it raised is for whoever reads its result."""
         waiting = asyncio.wrap_future(job.future)
         await asyncio.wait({waiting}, timeout=seconds)
@@ -131,58 +132,20 @@ def go(request: Request, site: Site, address: str) -> Response:
     return site.with_cookie(request, RedirectResponse(address, 303))
 
 
-def add_error_pages(app: FastAPI, site: Site) -> None:
-    """Every failure a visitor can meet says what to do."""
-
-    def answer(request: Request, status: int, title: str, detail: str, headers: Mapping[str, str] | None = None):
-        if wants_json(request):
-            response: Response = JSONResponse({"detail": detail}, status)
-        else:
-            response = site.page(request, "error.html", status, title=title, detail=detail)
-        response.headers.update(headers or {})
-        return response
-
-    @app.exception_handler(Busy)
-    async def busy(request: Request, error: Busy) -> Response:
-        detail = f"{site.worker.capacity} photos are being worked on. Nothing was lost: try again in a few seconds."
-        return answer(request, 503, "Busy", detail, {"retry-after": "5"})
-
-    @app.exception_handler(StorageFull)
-    async def full(request: Request, error: StorageFull) -> Response:
-        return answer(request, 507, "No room", str(error))
-
-    @app.exception_handler(UserError)
-    async def mistake(request: Request, error: UserError) -> Response:
-        return answer(request, 422, "That does not work", _sentence(str(error)))
-
-    @app.exception_handler(ScoringError)
-    async def no_score(request: Request, error: ScoringError) -> Response:
-        return answer(request, 502, "The juror gives no score", _sentence(str(error)))
-
-    @app.exception_handler(BodyRefused)
-    async def body(request: Request, error: BodyRefused) -> Response:
-        return answer(request, error.status, "Upload refused", _sentence(str(error)), {"connection": "close"})
-
-    @app.exception_handler(RequestValidationError)
-    async def invalid(request: Request, error: RequestValidationError) -> Response:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"][1:])
-        return answer(request, 422, "That does not work", f"{where}: {first['msg']}. Change the address or go back.")
-
-    @app.exception_handler(StarletteHTTPException)
-    async def http(request: Request, error: StarletteHTTPException) -> Response:
-        if isinstance(error.__cause__, BodyRefused):  # FastAPI wraps what happens while it reads a body
-            return await body(request, error.__cause__)
-        titles = {403: "Not from here", 404: "Not here", 405: "Not like that"}
-        detail = str(error.detail)
-        if detail == "Not Found":
-            detail = "There is no such page. Choose a view above."
-        return answer(request, error.status_code, titles.get(error.status_code, "That does not work"), detail)
-
-    @app.exception_handler(KeyError)
-    async def unknown(request: Request, error: KeyError) -> Response:
-        return answer(request, 404, "Not here", f"There is no {error.args[0]!r} here (any more). Choose another one.")
+async def site_of(request: Request) -> Site:
+    """The studio that a request is for."""
+    site: Site = request.app.state.site
+    return site
 
 
-def _sentence(text: str) -> str:
-    return text[:1].upper() + text[1:] + ("" if text.endswith(".") else ".")
+TheSite = Annotated[Site, Depends(site_of)]
+"""What a view asks for to get the `Site`."""
+
+
+async def checked_form(request: Request, site: TheSite, form_token: Annotated[str, Form()]) -> str:
+    """The session of a form; see `Site.check_form`."""
+    return site.check_form(request, form_token)
+
+
+FormSession = Annotated[str, Depends(checked_form)]
+"""What a view that changes something asks for to be sure that the form is its visitor's."""

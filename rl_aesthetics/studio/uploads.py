@@ -2,23 +2,24 @@
 
 from __future__ import annotations
 
-import io
 import threading
-import warnings
+from collections.abc import Sequence
+from functools import cached_property
 from pathlib import Path
 
-import cv2
 import numpy as np
-from PIL import Image
 
-from rl_aesthetics.photos.read import FORMATS, PhotoError, looks_like_photo, read_photo
-from rl_aesthetics.photos.resize import reduce_image
+from rl_aesthetics.enhance.enhance import reduction_of
+from rl_aesthetics.photos.formats import PhotoError, PhotoTooLarge, looks_like_photo
+from rl_aesthetics.photos.metadata import PhotoHeader, read_exif, read_header
+from rl_aesthetics.photos.read import read_photo_file
+from rl_aesthetics.photos.resize import crop_even, eight_bits, fitted_sides, resize_to
 
 DISPLAY_SIDE = 1600
 """Longer side of what is shown on the page; decisions and downloads come from every pixel of the original."""
 
 
-def check_photo(path: Path, name: str, max_pixels: int) -> tuple[int, int, bytes | None]:
+def check_photo(path: Path, name: str, max_pixels: int) -> tuple[int, int]:
     """Look at a photo's header, before anything is decoded.
 
     Args:
@@ -26,7 +27,7 @@ def check_photo(path: Path, name: str, max_pixels: int) -> tuple[int, int, bytes
         max_pixels: more are refused.
 
     Returns:
-        Width, height and the embedded colour profile.
+        Width and height.
 
     Raises:
         PhotoError: it is no photo by its content, or has too few or too many pixels.
@@ -34,64 +35,62 @@ def check_photo(path: Path, name: str, max_pixels: int) -> tuple[int, int, bytes
     if not looks_like_photo(path):
         raise PhotoError(name, "not a JPEG, PNG, WebP, TIFF or BMP image, whatever its name says; choose a photo")
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # max_pixels decides
-            image = Image.open(path, formats=FORMATS)
-        with image:
-            width, height = image.size
-            profile = image.info.get("icc_profile") if image.mode in ("RGB", "RGBA", "P") else None
-    except Image.DecompressionBombError:
+        header = read_header(path)
+    except PhotoTooLarge:
         raise PhotoError(name, f"too large: at most {max_pixels // 1_000_000} megapixels are taken") from None
-    except Exception as error:  # header parsers raise almost anything on hostile bytes; each is a reason, none a crash
+    except PhotoError as error:
         raise PhotoError(name, "its header is broken or cut off; export or upload it again") from error
+    width, height = header.width, header.height
     if width * height > max_pixels:
         raise PhotoError(
             name, f"too large: {width:,} × {height:,} pixels; at most {max_pixels // 1_000_000} megapixels are taken"
         )
     if min(width, height) < 2:
         raise PhotoError(name, f"{width} × {height} pixels are too few to edit")
-    return width, height, profile
+    return width, height
 
 
-class PhotoFile:
+class Upload:
     """A checked photo, whose pixels are decoded when asked for.
 
     Args:
         path: the file as it was uploaded; never served as it is.
         name: what its owner calls it.
-        profile: its colour profile, which goes along with every copy.
     """
 
-    def __init__(self, path: Path, name: str, profile: bytes | None = None):
-        self.path, self.name, self.profile = path, name, profile
+    def __init__(self, path: Path, name: str):
+        self.path, self.name = path, name
         self._reductions: dict[tuple[int, bool], np.ndarray] = {}
         self._display: np.ndarray | None = None
         self._lock = threading.Lock()
         self.width = self.height = 0
 
+    @cached_property
+    def header(self) -> PhotoHeader:
+        """What the file says besides its pixels."""
+        return read_header(self.path)
+
+    def exif(self) -> bytes:
+        """Its EXIF block, with the orientation set to upright; empty if there is none."""
+        return read_exif(self.path).block
+
     def pixels(self) -> np.ndarray:
-        """Every pixel, uint8 BGR `(H, W, 3)`, upright.
+        """Every pixel, uint8 or uint16 BGR `(H, W, 3)`, upright.
 
         Raises:
             PhotoError: it cannot be decoded, such as when its end is missing.
         """
         try:
-            return read_photo(self.path)
+            return read_photo_file(self.path).pixels_HWC
         except PhotoError as error:
             raise PhotoError(self.name, error.reason) from error
 
-    def even_pixels(self) -> np.ndarray:
-        """`pixels` without the last row or column of an odd side, as half shifts need it."""
-        photo_HWC = self.pixels()
-        height, width = photo_HWC.shape[:2]
-        return np.ascontiguousarray(photo_HWC[: height // 2 * 2, : width // 2 * 2])
-
-    def load(self, sizes: tuple[int, ...], even: bool = True) -> None:
-        """Decode once and keep what the page and the agent need: the display copy and the square reductions.
+    def load(self, sizes: Sequence[int], even: bool = True) -> None:
+        """Decode once and keep what the page and the agent need, in 8 bits: the display copy and the square reductions.
 
         Args:
             sizes: of the reductions.
-            even: reduce `even_pixels` rather than `pixels`.
+            even: reduce the photo without the last row or column of an odd side, as half shifts need it.
 
         Raises:
             PhotoError: as `pixels`.
@@ -100,15 +99,13 @@ class PhotoFile:
             missing = [size for size in sizes if (size, even) not in self._reductions]
             if self._display is not None and not missing:
                 return
-            whole = self.pixels()
+            whole = eight_bits(self.pixels())
             self.height, self.width = whole.shape[:2]
-            cut = np.ascontiguousarray(whole[: self.height // 2 * 2, : self.width // 2 * 2])
+            cut = crop_even(whole)
             for size in missing:
-                reduced = reduce_image(cut if even else whole, size)
-                self._reductions[size, even] = np.ascontiguousarray(reduced[..., ::-1].transpose(2, 0, 1))
-            scale = min(1.0, DISPLAY_SIDE / max(cut.shape[:2]))
-            sides = [max(2, round(side * scale) // 2 * 2) for side in (cut.shape[1], cut.shape[0])]
-            self._display = cut if scale == 1.0 else cv2.resize(cut, sides, interpolation=cv2.INTER_AREA)
+                self._reductions[size, even] = reduction_of(cut if even else whole, size)
+            rows, columns = fitted_sides(cut.shape[0], cut.shape[1], DISPLAY_SIDE)
+            self._display = resize_to(cut, max(2, rows // 2 * 2), max(2, columns // 2 * 2))
 
     def reduction(self, size: int, even: bool = True) -> np.ndarray:
         """uint8 RGB `(3, size, size)` of the whole photo; `load` it first, with the same arguments."""
@@ -120,26 +117,3 @@ class PhotoFile:
         if self._display is None:
             raise RuntimeError("load the photo first")
         return self._display
-
-
-def encode(photo_HWC: np.ndarray, kind: str, profile: bytes | None = None, side: int | None = None) -> bytes:
-    """A photo as a file, without any of the metadata that came with it except the colour profile.
-
-    Args:
-        photo_HWC: uint8 BGR.
-        kind: `png` (lossless), `jpeg` (quality 95, full colour resolution) or `webp` (for the page).
-        side: reduce the longer side to this first.
-    """
-    if side is not None and max(photo_HWC.shape[:2]) > side:
-        scale = side / max(photo_HWC.shape[:2])
-        sides = [max(1, round(length * scale)) for length in (photo_HWC.shape[1], photo_HWC.shape[0])]
-        photo_HWC = cv2.resize(photo_HWC, sides, interpolation=cv2.INTER_AREA)
-    options = {
-        "png": {"compress_level": 1},  # level 6 takes four times as long for a fifth less, see `enhance`
-        "jpeg": {"quality": 95, "subsampling": 0},
-        "webp": {"quality": 86, "method": 1},  # method 4, the default, takes twice as long for 5 % less
-    }[kind]
-    file = io.BytesIO()
-    image = Image.fromarray(np.ascontiguousarray(photo_HWC[..., ::-1]))
-    image.save(file, kind.upper(), icc_profile=profile, **options)
-    return file.getvalue()

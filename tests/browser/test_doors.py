@@ -94,7 +94,7 @@ def test_uploads_are_deleted_after_their_time(tmp_path):
     now = [0.0]
     sessions = Sessions(lifetime_s=3600, clock=lambda: now[0])
     (tmp_path / "upload").write_bytes(photo())
-    sitting = sessions.add("somebody", tmp_path / "upload", "cat.png", None)
+    sitting = sessions.add("somebody", tmp_path / "upload", "cat.png")
     now[0] = 3599
     assert sessions.get("somebody", sitting.key) is sitting
     assert sitting.file.path.exists()

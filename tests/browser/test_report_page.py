@@ -14,15 +14,15 @@ def test_the_report_opens_from_a_file_and_asks_for_nothing(browser, runs, tmp_pa
     page.on("pageerror", lambda error: troubles.append(str(error)))
     page.goto(file.as_uri())
     assert page.evaluate("[...document.images].every(image => image.naturalWidth > 0 || image.loading === 'lazy')")
-    assert page.locator(".trace").count() == 32
+    assert page.locator(".trajectory").count() == 32
     assert page.locator(".chart").count() == 4
     page.select_option("#kind", "exact")
-    exact = sum(trace.kind == "exact" for trace in undone(runs))
-    assert page.locator(".trace:visible").count() == exact == int(page.locator("#count").inner_text())
+    exact = sum(trajectory.kind == "exact" for trajectory in undone(runs))
+    assert page.locator(".trajectory:visible").count() == exact == int(page.locator("#count").inner_text())
     page.select_option("#sort", "best")
-    traces = [trace for trace in undone(runs) if trace.kind == "exact"]
-    best = min(traces, key=lambda trace: (trace.original - trace.final, trace.image_id))
-    assert page.locator(".trace:visible h3").first.inner_text().startswith(f"Photo {best.image_id} ")
+    trajectories = [trajectory for trajectory in undone(runs) if trajectory.kind == "exact"]
+    best = min(trajectories, key=lambda trajectory: (trajectory.original - trajectory.final, trajectory.image_id))
+    assert page.locator(".trajectory:visible h3").first.inner_text().startswith(f"Photo {best.image_id} ")
     assert asked == [file.as_uri()]
     assert troubles == []
     page.close()

@@ -11,7 +11,7 @@ from PIL import Image
 from studio_server import LARGE, PHOTOS, undone
 
 from rl_aesthetics.edits.registry import TRANSFORMS, action_names
-from rl_aesthetics.edits.space import EditSpace
+from rl_aesthetics.edits.space import edit_space
 
 ALERT = "main [role=alert] .problem, main .problem"
 
@@ -163,11 +163,11 @@ def test_a_photographic_agent_edits_without_a_score_and_can_be_steered(page, tmp
     with page.expect_download() as started:
         page.get_by_role("link", name="Recipe").click()
     recipe = json.loads(started.value.path().read_text())
-    space = EditSpace(action_names("tonal"))
+    space = edit_space(action_names("tonal"))
     state = 0
     for name in recipe["edits"]:
         state = int(space.after(state, space.actions.index(name)))
-    assert (space.edit(original[..., ::-1], state)[..., ::-1] == result).all()
+    assert (space.render(original[..., ::-1], state)[..., ::-1] == result).all()
     assert recipe["score_after"] is None
     page.get_by_role("button", name="Let the agent go on").click()
     page.wait_for_selector(".verdict")
@@ -230,7 +230,10 @@ def test_a_script_in_exif_and_in_the_name_never_runs(page, tmp_path):
     assert "onerror" in page.locator("h1").inner_text()  # as text
     with page.expect_download() as started:
         page.get_by_role("link", name="JPEG").click()
-    assert b"script" not in started.value.path().read_bytes()
+    with Image.open(started.value.path()) as result:
+        assert result.getexif()[0x010E] == script  # the owner's own metadata goes along in the file, and nowhere else
+    shown = page.locator("img.after").evaluate("image => image.src")
+    assert b"script" not in page.request.get(shown).body()
 
 
 def test_an_upload_that_is_cut_off_is_told_and_leaves_nothing(page, tmp_path):
@@ -304,7 +307,7 @@ def test_the_grid_has_pages_without_script(browser, studio):
 
 
 def test_the_evaluation_is_filtered_sorted_and_charted(page, runs):
-    traces = undone(runs)
+    trajectories = undone(runs)
     page.goto("/evaluation?run=evaluation")
     assert page.locator(".chart").count() == 4
     assert all(page.locator(".chart").nth(k).get_attribute("aria-label") for k in range(4))
@@ -312,35 +315,35 @@ def test_the_evaluation_is_filtered_sorted_and_charted(page, runs):
     page.select_option("#kind", "exact")
     page.get_by_role("button", name="Filter").click()
     page.wait_for_url(re.compile("depth=2"))
-    count = sum(len(trace.recipe) == 2 and trace.kind == "exact" for trace in traces)
-    assert page.locator(".trace").count() == count > 0
+    count = sum(len(trajectory.degradation) == 2 and trajectory.kind == "exact" for trajectory in trajectories)
+    assert page.locator(".trajectory").count() == count > 0
     page.goto("/evaluation?run=evaluation")
-    worst = min(traces, key=lambda trace: (trace.final - trace.original, trace.image_id))
-    assert f"Photo {worst.image_id} " in page.locator(".trace h3").first.inner_text() + " "
+    worst = min(trajectories, key=lambda trajectory: (trajectory.final - trajectory.original, trajectory.image_id))
+    assert f"Photo {worst.image_id} " in page.locator(".trajectory h3").first.inner_text() + " "
     page.get_by_role("link", name="Next").click()
     page.wait_for_url(re.compile("page=2"))
-    assert page.locator(".trace").count() == 8
-    page.locator(".trace summary").first.click()
-    assert page.locator(".trace details[open] td").first.is_visible()
+    assert page.locator(".trajectory").count() == 8
+    page.locator(".trajectory summary").first.click()
+    assert page.locator(".trajectory details[open] td").first.is_visible()
 
 
 def test_the_evaluation_shows_what_judges_say_and_begins_with_whom_they_find_worst(page, runs):
-    traces = undone(runs, "evaluation_photographic")
+    trajectories = undone(runs, "evaluation_photographic")
     page.goto("/evaluation?run=evaluation_photographic")
     assert "What others say" in page.locator("main").inner_text()
     table = page.get_by_role("region", name="What others than").inner_text()
     assert "judge brightness" in table
     assert "PSNR" in table
     assert "greedy with original" in page.get_by_role("region", name="The agent beside").inner_text()
-    first = min(traces, key=lambda one: (not one.verdict.fooled, one.verdict.gain))
-    assert page.locator(".trace h3").first.inner_text().startswith(f"Photo {first.image_id} ")
+    first = min(trajectories, key=lambda one: (not one.verdict.fooled, one.verdict.gain))
+    assert page.locator(".trajectory h3").first.inner_text().startswith(f"Photo {first.image_id} ")
     before, after = first.verdict.judges["brightness"]
-    assert f"brightness {before:.3f} → {after:.3f}" in page.locator(".trace").first.inner_text()
+    assert f"brightness {before:.3f} → {after:.3f}" in page.locator(".trajectory").first.inner_text()
     page.select_option("#fooled", "1")
     page.get_by_role("button", name="Filter").click()
     page.wait_for_url(re.compile("fooled=1"))
-    assert page.locator(".trace").count() == sum(one.verdict.fooled for one in traces) > 0
-    assert page.locator(".trace .badge:has-text('own score up')").count() == page.locator(".trace").count()
+    assert page.locator(".trajectory").count() == sum(one.verdict.fooled for one in trajectories) > 0
+    assert page.locator(".trajectory .badge:has-text('own score up')").count() == page.locator(".trajectory").count()
 
 
 def test_two_agents_side_by_side_where_they_differ(page, runs):
@@ -351,10 +354,10 @@ def test_two_agents_side_by_side_where_they_differ(page, runs):
     page.check("[name=differ]")
     page.get_by_role("button", name="Filter").click()
     page.wait_for_url(re.compile("differ=1"))
-    others = {trace.image_id: trace for trace in undone(runs, "evaluation_untrained")}
-    differ = [trace for trace in undone(runs) if trace.edits != others[trace.image_id].edits]
+    others = {trajectory.image_id: trajectory for trajectory in undone(runs, "evaluation_untrained")}
+    differ = [trajectory for trajectory in undone(runs) if trajectory.edits != others[trajectory.image_id].edits]
     assert page.locator("#episodes ~ [role=status]").inner_text().startswith(f"{len(differ)} of 32")
-    assert page.locator(".trace").first.locator(".strip").count() == 2
+    assert page.locator(".trajectory").first.locator(".strip").count() == 2
 
 
 def test_the_training_shows_curves_and_follows_it(page, runs):

@@ -29,8 +29,8 @@ import sys
 import ray
 from written_splits import write_split
 from pathlib import Path
-from ray_cluster.train import Training
-from rl_aesthetics.config import load_config
+from ray_cluster.train.training import Training
+from rl_aesthetics.config.config import load_config
 root = Path(sys.argv[1])
 write_split(root / "data" / "train", 12, 0)
 write_split(root / "data" / "val", 6, 1)

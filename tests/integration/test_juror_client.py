@@ -1,6 +1,5 @@
-"""The clients of the juror service, and the remote juror: right scores or typed errors, whatever the service does."""
+"""The client of the juror service, and the remote juror: right scores or typed errors, whatever the service does."""
 
-import asyncio
 import pickle
 import socket
 import time
@@ -13,7 +12,7 @@ from juror_server import SIZE, GatedJuror, mean_scores, occupied, running, some_
 
 from juror_service.errors import Closed, DeadlineExceeded, ImageFailed, QueueFull
 from juror_service.http.app import ServiceSettings
-from juror_service.http.client import AsyncJurorClient, JurorClient, Refused, Unreachable
+from juror_service.http.client import JurorClient, Refused, Unreachable
 from juror_service.http.payload import PayloadLimits
 from juror_service.jurors.registry import load_juror
 from juror_service.jurors.remote import RemoteJuror
@@ -27,18 +26,12 @@ def url():
 
 
 @pytest.mark.parametrize("count", [0, 1, 8, 19])
-def test_clients_give_the_jurors_scores_in_order(url, count):
+def test_the_client_gives_the_jurors_scores_in_order(url, count):
     images = some_images(count)
-
-    async def main():
-        async with AsyncJurorClient(url) as client:
-            return await client.score(images)
-
     with JurorClient(url) as client:
         scores = client.score(images)
     assert scores.dtype == np.float32
     np.testing.assert_allclose(scores, mean_scores(images), rtol=1e-6)
-    np.testing.assert_array_equal(asyncio.run(main()), scores)
 
 
 def test_a_bad_image_in_the_second_part_of_a_request_is_named_by_its_place(url):
@@ -75,16 +68,6 @@ def test_only_429_and_503_are_repeated_and_only_a_few_times(status, kind, calls)
         client.describe()
         with pytest.raises(kind, match="no"):
             client.score(some_images(1))
-    assert len(seen) == 1 + calls
-
-    async def main():
-        async with AsyncJurorClient("http://juror", transport=transport, max_retries=3) as client:
-            await client.describe()
-            with pytest.raises(kind, match="no"):
-                await client.score(some_images(1))
-
-    transport, seen = answering(INFO, httpx.Response(status, json={"error": "x", "detail": "no"}))
-    asyncio.run(main())
     assert len(seen) == 1 + calls
 
 
@@ -157,18 +140,12 @@ def test_nobody_there_is_told_at_once():
         load_juror("remote", url="localhost")
 
 
-def test_a_clients_deadline_holds_whatever_the_service_does():
-    async def slow():
-        async with AsyncJurorClient(url, timeout_s=0.3) as client:
-            client._info = info
-            await client.score(some_images(1, seed=1))
-
+def test_the_clients_deadline_holds_whatever_the_service_does():
     with occupied() as (url, _, _), JurorClient(url, timeout_s=0.3) as client:
-        info, begun = client.describe(), time.perf_counter()
+        client.describe()
+        begun = time.perf_counter()
         with pytest.raises(DeadlineExceeded):
             client.score(some_images(1))
-        with pytest.raises(DeadlineExceeded):
-            asyncio.run(slow())
         assert time.perf_counter() - begun < 5
 
 

@@ -314,8 +314,8 @@ def test_the_next_run_in_the_same_folder_delivers_what_the_last_left(server, pro
 LOOP = """
 import sys, time
 from pathlib import Path
-from ray_cluster.tracking import Tracker
-from rl_aesthetics.config import load_config
+from ray_cluster.tracking.tracker import Tracker
+from rl_aesthetics.config.config import load_config
 config = load_config(None, [f"mlflow.experiment={sys.argv[2]}", f"mlflow.tracking_uri={sys.argv[1]}"])
 with Tracker(config.mlflow, config, Path("run")) as tracker:
     for step in range(1_000_000):

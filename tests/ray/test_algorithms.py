@@ -15,6 +15,7 @@ from rl_aesthetics.agents.agent import AgentDescription, DQNAgent
 from rl_aesthetics.config.config import load_config
 from rl_aesthetics.datasets.dataset import RLDataset
 from rl_aesthetics.edits.registry import REVERSIBLE
+from rl_aesthetics.plan.run_plan import RunPlan
 from rl_aesthetics.plan.task import task_of
 from rl_aesthetics.scores.scorer import FunctionScorer
 
@@ -58,7 +59,7 @@ def started(photos, juror):
                 *overrides,
             ],
         )
-        algorithm = build_algorithm(config, photos, juror, task_of(config), plan(config, one_machine(2)))
+        algorithm = build_algorithm(RunPlan.of(config, photos), juror, plan(config, one_machine(2)))
         running.append(algorithm)
         deadline = time.monotonic() + 200
         while algorithm.trained < updates * 16:
@@ -135,7 +136,7 @@ def test_afterstate_learns_from_prioritised_n_step_returns_with_remembered_actio
         "learner.network=afterstate",
         "learner.network.value_range=auto",
         "learner.replay=reference",
-        "learner.remember_next_action=true",
+        "learner.target_action=stored",
         "learner.prioritized=true",
         "learner.n_step=2",
         updates=8,

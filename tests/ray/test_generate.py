@@ -280,7 +280,7 @@ def test_a_juror_that_cannot_score_ends_it_without_a_dataset(photos, tmp_path):
 def test_a_killed_run_leaves_nothing_that_loads_and_the_next_one_cleans_up(photos, tmp_path):
     program = f"""
         import sys, time
-        from ray_cluster.generate import GenerateSettings, generate
+        from ray_cluster.generate.generate import GenerateSettings, generate
         def stop(what, done, total):
             print("writing", flush=True)
             time.sleep(60)

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from ray_cluster.train import Training
-from rl_aesthetics.agent import DQNAgent
-from rl_aesthetics.config import load_config
+from ray_cluster.train.training import Training
+from rl_aesthetics.agents.agent import DQNAgent
+from rl_aesthetics.config.config import load_config
 
 pytestmark = [pytest.mark.usefixtures("mlflow_database", "cluster"), pytest.mark.ray, pytest.mark.slow]
 FILES = Path(__file__).parents[1] / "files" / "format_1"

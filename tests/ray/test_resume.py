@@ -34,7 +34,7 @@ REPLAYS = {
         "learner.network=afterstate",
         "learner.replay=reference",
         "learner.fresh_degradations=true",
-        "learner.remember_next_action=true",
+        "learner.target_action=stored",
         "learner.learning_rate_end=0.0001",
         "learner.weight_average=0.9",
     ),

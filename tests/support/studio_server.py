@@ -22,7 +22,7 @@ from rl_aesthetics.datasets.dataset import RLDataset
 from rl_aesthetics.datasets.degrade import degrade
 from rl_aesthetics.datasets.tonal_degradation import sequence_of
 from rl_aesthetics.edits.registry import REVERSIBLE, STOP, action_names
-from rl_aesthetics.evaluation.trajectories import read_traces
+from rl_aesthetics.evaluation.trajectories import read_trajectories
 from rl_aesthetics.networks.registry import make_network
 from rl_aesthetics.photos.resize import reduce_image
 from rl_aesthetics.reports.evaluate import evaluate
@@ -110,7 +110,7 @@ def write_photographic(root):
     dataset = RLDataset(root / "photos", "test")
     brightness = FunctionScorer(lambda image: image.mean() / 255, 16, "brightness")
     output = root / "evaluation_photographic"
-    evaluate(agent, dataset, ReferenceScorer(), output, oracle=False, jurors={"brightness": brightness})
+    evaluate(agent, dataset, ReferenceScorer(), output, oracle=False, held_out={"brightness": brightness})
 
 
 def write_dataset(root, juror):
@@ -212,5 +212,5 @@ def form_token(client):
 
 
 def undone(runs, name="evaluation"):
-    """The traces of an evaluation."""
-    return read_traces(runs / name / "episodes.jsonl")
+    """The trajectories of an evaluation."""
+    return read_trajectories(runs / name / "episodes.jsonl")

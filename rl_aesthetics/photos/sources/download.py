@@ -6,16 +6,19 @@ import hashlib
 import time
 from pathlib import Path
 
-import requests
+import httpx
 
 from rl_aesthetics.errors import UserError
 from rl_aesthetics.photos.sources.source import Progress
 
 ATTEMPTS = 6
-_CHUNK = 1 << 16  # what has arrived of a chunk is lost when the connection is
+_CHUNK = 1 << 16
 _MB = 10**6
-_TIMEOUT = (10, 60)  # seconds to connect, and between two pieces of an answer
-_LOST = (requests.ConnectionError, requests.Timeout, requests.exceptions.ChunkedEncodingError)
+_TIMEOUT = httpx.Timeout(60, connect=10)  # seconds between two pieces of an answer, and to connect
+
+
+class ConnectionLost(Exception):
+    """An answer that did not come, or not whole; what there is of it is kept, and another attempt may get the rest."""
 
 
 def download(
@@ -42,7 +45,7 @@ def download(
         try:
             _fetch_rest(url, part, progress)
             break
-        except _LOST as error:
+        except ConnectionLost as error:
             if attempt == ATTEMPTS - 1:
                 got = part.stat().st_size if part.exists() else 0
                 raise UserError(
@@ -67,40 +70,40 @@ def _fetch_rest(url: str, part: Path, progress: Progress | None) -> None:
     if have:
         headers["Range"] = f"bytes={have}-"
     try:
-        with requests.get(url, headers=headers, stream=True, timeout=_TIMEOUT) as answer:
+        with httpx.stream("GET", url, headers=headers, timeout=_TIMEOUT, follow_redirects=True) as answer:
+            said = f"the server answered {answer.status_code} {answer.reason_phrase}"
             if answer.status_code == 416:  # nothing after what we have: complete, or not this file; the checksum tells
                 return
             if answer.status_code >= 500 or answer.status_code == 429:
-                raise requests.ConnectionError(f"the server answered {answer.status_code} {answer.reason}")
+                raise ConnectionLost(said)
             if answer.status_code not in (200, 206):
-                raise UserError(f"{url} cannot be downloaded: the server answered {answer.status_code} {answer.reason}")
+                raise UserError(f"{url} cannot be downloaded: {said}")
             resumes = answer.status_code == 206 and answer.headers.get("Content-Range", "").startswith(f"bytes {have}-")
             if have and answer.status_code == 206 and not resumes:
                 part.unlink()  # an answer to another question: start afresh
-                raise requests.ConnectionError("the server sent another range than the one asked for")
-            have = have if resumes else 0
-            length = answer.headers.get("Content-Length")
-            total = have + int(length) if length else None
-            with open(part, "ab" if resumes else "wb") as file:
-                for piece in answer.iter_content(_CHUNK):
-                    file.write(piece)
-                    have += len(piece)
-                    if progress:
-                        progress("downloading, MB", have // _MB, (total or have) // _MB)
-            if total is not None and have < total:
-                raise requests.ConnectionError(f"the connection closed after {have} of {total} bytes")
-    except (
-        requests.exceptions.InvalidURL,
-        requests.exceptions.InvalidSchema,
-        requests.exceptions.MissingSchema,
-    ) as error:
+                raise ConnectionLost("the server sent another range than the one asked for")
+            _write_rest(answer, part, have if resumes else 0, progress)
+    except (httpx.InvalidURL, httpx.UnsupportedProtocol) as error:
         raise UserError(f"{url} is not an address that can be downloaded from") from error
-    except requests.TooManyRedirects as error:
+    except httpx.TooManyRedirects as error:
         raise UserError(f"{url} redirects without end") from error
+    except httpx.TransportError as error:
+        raise ConnectionLost(str(error) or type(error).__name__) from error
     except OSError as error:
-        if isinstance(error, requests.RequestException):  # these are OSErrors too; the caller tries again
-            raise
         raise UserError(f"{part} cannot be written: {error.strerror}") from error
+
+
+def _write_rest(answer: httpx.Response, part: Path, have: int, progress: Progress | None) -> None:
+    length = answer.headers.get("Content-Length")
+    total = have + int(length) if length else None
+    with open(part, "ab" if have else "wb") as file:
+        for piece in answer.iter_raw():  # as it arrives: nothing of it is lost when the connection is
+            file.write(piece)
+            have += len(piece)
+            if progress:
+                progress("downloading, MB", have // _MB, (total or have) // _MB)
+    if total is not None and have < total:
+        raise ConnectionLost(f"the connection closed after {have} of {total} bytes")
 
 
 def _digest(path: Path, algorithm: str, progress: Progress | None) -> str:

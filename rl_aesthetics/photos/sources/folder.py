@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 
 from rl_aesthetics.errors import UserError
-from rl_aesthetics.photos.read import SUFFIXES, PhotoError, looks_like_photo
+from rl_aesthetics.photos.formats import SUFFIXES, PhotoError, looks_like_photo
 from rl_aesthetics.photos.sources.source import Photo, PhotoSource, Skipped
 
 

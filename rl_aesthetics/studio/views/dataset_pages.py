@@ -9,19 +9,21 @@ from pathlib import Path
 from typing import Any, Literal
 from urllib.parse import urlencode
 
-import cv2
-from fastapi import FastAPI, HTTPException, Request, Response
+from fastapi import APIRouter, HTTPException, Request, Response
 from fastapi.responses import HTMLResponse
 
 from rl_aesthetics.datasets.annotations import Record
 from rl_aesthetics.datasets.dataset import RLDataset
 from rl_aesthetics.pages import rendering as pages
+from rl_aesthetics.photos.resize import fit_within
+from rl_aesthetics.photos.write import encode_webp
 from rl_aesthetics.studio.library import Library
-from rl_aesthetics.studio.site import Site
-from rl_aesthetics.studio.uploads import encode
+from rl_aesthetics.studio.site import TheSite
 
 PAGE = 120
 THUMBNAIL = 160
+router = APIRouter()
+
 SORTS = ("id", "score_up", "score_down", "loss_down", "loss_up")
 
 
@@ -83,7 +85,7 @@ def thumbnail(folder: Path, dataset: RLDataset, place: int) -> bytes:
     try:
         return kept.read_bytes()
     except FileNotFoundError:
-        content = encode(dataset.degraded(place), "webp", side=THUMBNAIL)
+        content = encode_webp(fit_within(dataset.degraded(place), THUMBNAIL))
     kept.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     beside = kept.with_name(f".{kept.name}.{os.getpid()}.{id(content)}")
     beside.write_bytes(content)
@@ -91,97 +93,94 @@ def thumbnail(folder: Path, dataset: RLDataset, place: int) -> bytes:
     return content
 
 
-def add(app: FastAPI, site: Site) -> None:
-    """Add the view to the application."""
-    library = site.library
-    thumbnails = site.settings.thumbnails or site.sessions.folder / "thumbnails"
+def _listed(request: Request, library: Library, name: str, page: int) -> dict[str, Any]:
+    given = request.query_params
+    query = Query(
+        given.get("split", ""),
+        given.get("edit", ""),
+        given.get("source", ""),
+        _number(given.get("least", ""), -math.inf),
+        _number(given.get("most", ""), math.inf),
+        given.get("sort", "id"),
+    )
+    photos = query.run(library, name)
+    count = max(1, -(-len(photos) // PAGE))
+    page = max(1, min(page, count))
+    kept = {key: given[key] for key in ("split", "edit", "source", "least", "most", "sort") if given.get(key)}
+    return {
+        "name": name,
+        "query": query,
+        "given": kept,
+        "total": len(photos),
+        "shown": photos[(page - 1) * PAGE : page * PAGE],
+        "page_number": page,
+        "pages": count,
+        "page_link": lambda number: urlencode({"name": name, **kept, "page": number}),
+        "fingerprints": {split: library.dataset(name, split).fingerprint for split in library.splits(name)},
+    }
 
-    def listed(request: Request, name: str, page: int) -> dict[str, Any]:
-        given = request.query_params
-        query = Query(
-            given.get("split", ""),
-            given.get("edit", ""),
-            given.get("source", ""),
-            _number(given.get("least", ""), -math.inf),
-            _number(given.get("most", ""), math.inf),
-            given.get("sort", "id"),
-        )
-        photos = query.run(library, name)
-        count = max(1, -(-len(photos) // PAGE))
-        page = max(1, min(page, count))
-        kept = {key: given[key] for key in ("split", "edit", "source", "least", "most", "sort") if given.get(key)}
-        return {
-            "name": name,
-            "query": query,
-            "given": kept,
-            "total": len(photos),
-            "shown": photos[(page - 1) * PAGE : page * PAGE],
-            "page_number": page,
-            "pages": count,
-            "page_link": lambda number: urlencode({"name": name, **kept, "page": number}),
-            "fingerprints": {split: library.dataset(name, split).fingerprint for split in library.splits(name)},
-        }
 
-    @app.get("/dataset")
-    def dataset(request: Request, name: str = "", page: int = 1) -> Response:
-        """A page of the grid, with everything to filter it by."""
-        found = list(library.found().datasets)
-        if not found:
-            return site.page(request, "dataset.html", found=[], name="")
-        name = name or found[0]
-        splits = {split: library.dataset(name, split) for split in library.splits(name)}
-        edits = sorted({edit for one in splits.values() for record in one.records for edit in record.sequence})
-        counts = {split: len(one) for split, one in splits.items()}
-        return site.page(
-            request, "dataset.html", found=found, counts=counts, edits=edits, sorts=SORTS, **listed(request, name, page)
-        )
+@router.get("/dataset")
+def dataset(request: Request, site: TheSite, name: str = "", page: int = 1) -> Response:
+    """A page of the grid, with everything to filter it by."""
+    found = list(site.library.found().datasets)
+    if not found:
+        return site.page(request, "dataset.html", found=[], name="")
+    name = name or found[0]
+    splits = {split: site.library.dataset(name, split) for split in site.library.splits(name)}
+    edits = sorted({edit for one in splits.values() for record in one.records for edit in record.sequence})
+    counts = {split: len(one) for split, one in splits.items()}
+    listed = _listed(request, site.library, name, page)
+    return site.page(request, "dataset.html", found=found, counts=counts, edits=edits, sorts=SORTS, **listed)
 
-    @app.get("/dataset/part")
-    def part(request: Request, name: str, page: int = 1) -> Response:
-        """A page of the grid without the page around it: for the script that goes on scrolling."""
-        return HTMLResponse(pages.render("_grid.html", **listed(request, name, page)))
 
-    @app.get("/dataset/thumbnail/{fingerprint}/{split}/{place}.webp")
-    def small(name: str, fingerprint: str, split: str, place: int) -> Response:
-        """A degraded photo, small. `fingerprint` makes the address change with the dataset."""
-        one = library.dataset(name, split)
-        if not 0 <= place < len(one):
-            raise HTTPException(404, "The dataset has no such photo.")
-        headers = {"cache-control": "private, max-age=31536000, immutable"}
-        return Response(thumbnail(thumbnails, one, place), media_type="image/webp", headers=headers)
+@router.get("/dataset/part")
+def part(request: Request, site: TheSite, name: str, page: int = 1) -> Response:
+    """A page of the grid without the page around it: for the script that goes on scrolling."""
+    return HTMLResponse(pages.render("_grid.html", **_listed(request, site.library, name, page)))
 
-    @app.get("/dataset/photo/{split}/{image_id}")
-    def photo(request: Request, name: str, split: str, image_id: int) -> Response:
-        """Everything about one photo."""
-        one = library.dataset(name, split)
-        place = _place(one, image_id)
-        record = one.records[place]
-        return site.page(
-            request,
-            "photo.html",
-            name=name,
-            split=split,
-            record=record,
-            annotations=asdict(record),
-            juror=one.juror,
-            fingerprint=one.fingerprint,
-            earlier=one.records[place - 1].image_id if place else None,
-            later=one.records[place + 1].image_id if place + 1 < len(one) else None,
-            link=lambda number: f"/dataset/photo/{split}/{number}?" + urlencode({"name": name}),
-        )
 
-    @app.get("/dataset/picture/{fingerprint}/{split}/{image_id}-{kind}.webp")
-    def picture(
-        name: str, fingerprint: str, split: str, image_id: int, kind: Literal["degraded", "original"]
-    ) -> Response:
-        """A photo at the dataset's size."""
-        one = library.dataset(name, split)
-        place = _place(one, image_id)
-        pixels = one.degraded(place) if kind == "degraded" else one.original(place)
-        headers = {"cache-control": "private, max-age=86400"}
-        return Response(encode(pixels, "webp"), media_type="image/webp", headers=headers)
+@router.get("/dataset/thumbnail/{fingerprint}/{split}/{place}.webp")
+def small(site: TheSite, name: str, fingerprint: str, split: str, place: int) -> Response:
+    """A degraded photo, small. `fingerprint` makes the address change with the dataset."""
+    one = site.library.dataset(name, split)
+    if not 0 <= place < len(one):
+        raise HTTPException(404, "The dataset has no such photo.")
+    headers = {"cache-control": "private, max-age=31536000, immutable"}
+    return Response(thumbnail(site.thumbnails, one, place), media_type="image/webp", headers=headers)
 
-    cv2.setNumThreads(1)  # one thumbnail a thread is quicker than many threads a thumbnail
+
+@router.get("/dataset/photo/{split}/{image_id}")
+def photo(request: Request, site: TheSite, name: str, split: str, image_id: int) -> Response:
+    """Everything about one photo."""
+    one = site.library.dataset(name, split)
+    place = _place(one, image_id)
+    record = one.records[place]
+    return site.page(
+        request,
+        "photo.html",
+        name=name,
+        split=split,
+        record=record,
+        annotations=asdict(record),
+        juror=one.juror,
+        fingerprint=one.fingerprint,
+        earlier=one.records[place - 1].image_id if place else None,
+        later=one.records[place + 1].image_id if place + 1 < len(one) else None,
+        link=lambda number: f"/dataset/photo/{split}/{number}?" + urlencode({"name": name}),
+    )
+
+
+@router.get("/dataset/picture/{fingerprint}/{split}/{image_id}-{kind}.webp")
+def picture(
+    site: TheSite, name: str, fingerprint: str, split: str, image_id: int, kind: Literal["degraded", "original"]
+) -> Response:
+    """A photo at the dataset's size."""
+    one = site.library.dataset(name, split)
+    place = _place(one, image_id)
+    pixels = one.degraded(place) if kind == "degraded" else one.original(place)
+    headers = {"cache-control": "private, max-age=86400"}
+    return Response(encode_webp(pixels), media_type="image/webp", headers=headers)
 
 
 def _place(dataset: RLDataset, image_id: int) -> int:

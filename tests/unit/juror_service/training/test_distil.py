@@ -20,7 +20,7 @@ from juror_service.training.teacher_scores import TeacherScores
 from juror_service.training.train_photos import ONE_EDIT, read_photos
 from rl_aesthetics.edits.algebra import render_rgb
 from rl_aesthetics.errors import ScoringError, UserError
-from rl_aesthetics.photos.read import PhotoError
+from rl_aesthetics.photos.formats import PhotoError
 from rl_aesthetics.photos.sources.folder import open_folder
 from rl_aesthetics.scores.scorer import FunctionScorer
 

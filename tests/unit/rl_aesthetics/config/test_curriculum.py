@@ -11,6 +11,7 @@ from rl_aesthetics.episodes.start_states import EpisodeSampler
 from rl_aesthetics.episodes.task import Task
 from rl_aesthetics.errors import UserError
 from rl_aesthetics.evaluation.evaluation import Evaluation
+from rl_aesthetics.evaluation.policies import juror_policy
 
 STARTS = dataset([("swap_gb",)] * 6).start_states()
 
@@ -78,4 +79,4 @@ def test_validation_at_a_depth_has_the_same_photos_each_degraded_that_deep():
     assert set(algebra.DEPTH[deeper.starts_N].tolist()) == {3}
     assert (deeper.starts_N == evaluation.at_depth(3).starts_N).all()  # the same question each time
     assert (evaluation.starts_N == recorded).all()
-    assert deeper.run(deeper.juror_policy()).success().improved > 0.9
+    assert deeper.run(juror_policy(deeper.space, deeper.scores)).success().improved > 0.9

@@ -10,9 +10,9 @@ from rl_aesthetics.agents.agent import AgentDescription, DQNAgent
 from rl_aesthetics.config.config import load_config
 from rl_aesthetics.datasets.dataset import RLDataset
 from rl_aesthetics.datasets.tonal_degradation import sequence_of
-from rl_aesthetics.edits import photographic, tone
+from rl_aesthetics.edits import edit_state, render, tone
 from rl_aesthetics.edits.registry import STOP, action_names
-from rl_aesthetics.edits.space import EditSpace
+from rl_aesthetics.edits.space import edit_space
 from rl_aesthetics.enhance.enhance import enhance_photo
 from rl_aesthetics.episodes.env import ImageEditEnv
 from rl_aesthetics.episodes.task import Task
@@ -43,20 +43,20 @@ def photos():
 
 def views(states, images=None):
     images = np.stack([scene(64, 64, k)[..., ::-1].transpose(2, 0, 1) for k in range(len(states))])
-    shown = photographic.render_reductions(images, np.array(states))
-    return images, np.concatenate([shown, photographic.edits_plane(states, 64)], 1)
+    shown = render.render_reductions(images, np.array(states))
+    return images, np.concatenate([shown, edit_state.edits_plane(states, 64)], 1)
 
 
 def test_the_plane_says_every_edit_by_its_row():
-    state = photographic.state_of(exposure=-30, tint=2, clahe=1, crop=5)
-    plane_SS = photographic.edits_plane([state], 64)[0, 0]
+    state = edit_state.state_of(exposure=-30, tint=2, clahe=1, crop=5)
+    plane_SS = edit_state.edits_plane([state], 64)[0, 0]
     assert (plane_SS == plane_SS[:, :1]).all()
-    values = photographic.unpack(state)
-    np.testing.assert_array_equal(plane_SS[: photographic.EDITS_SIZE, 0].astype(int) - 128, values)
-    assert (plane_SS[photographic.EDITS_SIZE :] == 128).all()
-    np.testing.assert_allclose(photographic.tones_shown(views([state])[1]), photographic.tones([state]))
+    values = edit_state.unpack(state)
+    np.testing.assert_array_equal(plane_SS[: edit_state.EDITS_SIZE, 0].astype(int) - 128, values)
+    assert (plane_SS[edit_state.EDITS_SIZE :] == 128).all()
+    np.testing.assert_allclose(edit_state.tones_shown(views([state])[1]), edit_state.tones([state]))
     with pytest.raises(ValueError, match="rows"):
-        photographic.edits_plane([state], 16)
+        edit_state.edits_plane([state], 16)
 
 
 def test_both_environments_show_photo_and_edits():
@@ -93,7 +93,7 @@ def test_only_photographic_edits_can_be_shown():
 
 @pytest.mark.parametrize("edits", [(), ("exposure_up_fine",), ("exposure_up", "tint_down_fine"), ("contrast_down_3",)])
 def test_the_price_of_change_is_that_of_crossing_the_limit(edits):
-    space, limit = EditSpace(ACTIONS), 0.0125
+    space, limit = edit_space(ACTIONS), 0.0125
     state = 0
     for name in edits:
         state = int(space.after(state, ACTIONS.index(name)))
@@ -101,7 +101,7 @@ def test_the_price_of_change_is_that_of_crossing_the_limit(edits):
     prices_BA = ChangePrice(ACTIONS, limit, 0.5)(observations)
 
     def beyond(states_B):
-        return pixel_change(given, photographic.render_reductions(given, np.array(states_B))) > limit
+        return pixel_change(given, render.render_reductions(given, np.array(states_B))) > limit
 
     before = beyond([state, state])
     for number, name in enumerate(ACTIONS):
@@ -127,7 +127,7 @@ def test_a_tone_network_takes_the_computed_price_off_what_it_has_learned():
 
 def test_estimated_strengths_stand_beside_the_values_and_change_nothing_of_their_shape():
     network = make_network("tone", ACTIONS, **OPTIONS).eval()
-    tensors = torch.from_numpy(views([0, photographic.state_of(tint=3)])[1])
+    tensors = torch.from_numpy(views([0, edit_state.state_of(tint=3)])[1])
     [values], [estimates] = network.learned(network.trunk.describe(tensors))
     assert estimates.shape == (2, len(STRENGTHS))
     torch.testing.assert_close(network(tensors), values)
@@ -137,7 +137,7 @@ def test_estimated_strengths_stand_beside_the_values_and_change_nothing_of_their
 
 def test_the_value_of_an_action_is_the_mean_of_the_members():
     network = make_network("tone", ACTIONS, **{**OPTIONS, "members": 3}).eval()
-    tensors = torch.from_numpy(views([0, photographic.state_of(tint=3)])[1])
+    tensors = torch.from_numpy(views([0, edit_state.state_of(tint=3)])[1])
     values_MBA, estimates_MBP = network.learned(network.trunk.describe(tensors))
     assert estimates_MBP.shape == (3, 2, len(STRENGTHS))
     assert (values_MBA.std(0)[:, :-1] > 0).all()  # they begin with weights of their own
@@ -148,7 +148,7 @@ def test_what_was_edited_is_never_left_out_when_learning():
     network = make_network("tone", ACTIONS, **{**OPTIONS, "dropout": 1.0})
     tensors = torch.from_numpy(views([0, 0])[1])
     edited = tensors.clone()
-    edited[:, 3] = torch.from_numpy(photographic.edits_plane([photographic.state_of(exposure=9)] * 2, 64)[:, 0])
+    edited[:, 3] = torch.from_numpy(edit_state.edits_plane([edit_state.state_of(exposure=9)] * 2, 64)[:, 0])
     seen = [network.trunk.histograms[0].register_forward_pre_hook(lambda layer, given: inputs.append(given[0]))]
     inputs = []
     network(tensors), network(edited)

@@ -52,18 +52,18 @@ def test_an_agent_that_knows_gives_the_original_back_pixel_for_pixel():
 def test_each_step_has_every_action_value_and_the_scores_before_and_after():
     result = enhance_photo(good_agent(), degrade(PHOTO, ["invert_g"]), scorer())
     edit, stop = result.steps
-    assert (edit.edit, edit.applied, stop.edit, stop.applied) == ("invert_g", True, STOP, False)
+    assert (edit.action, edit.applied, stop.action, stop.applied) == ("invert_g", True, STOP, False)
     assert list(edit.values) == [*REVERSIBLE, STOP]
     assert max(edit.values, key=edit.values.get) == "invert_g"
     assert edit.score_before == result.score_before
-    assert edit.score_after == stop.score_before == stop.score_after == result.score_after
+    assert edit.score == stop.score_before == stop.score == result.score_after
 
 
 def test_values_are_expected_gains_whatever_the_network_gives_out():
     """A network whose outputs include the score has it taken off, so values mean the same for all networks."""
     degraded = degrade(PHOTO, ["invert_g"])
     edit, _ = enhance_photo(good_agent(), degraded, scorer()).steps
-    assert edit.values["invert_g"] == pytest.approx(edit.score_after - edit.score_before, abs=0.01)
+    assert edit.values["invert_g"] == pytest.approx(edit.score - edit.score_before, abs=0.01)
     assert edit.values[STOP] == pytest.approx(0, abs=0.01)
 
 
@@ -84,7 +84,7 @@ def test_it_stops_at_the_step_limit():
 
 def test_it_does_not_go_in_circles():
     result = enhance_photo(always(swap_gb=1.0, invert_r=0.5, STOP=0.0), PHOTO, scorer())
-    assert [(step.edit, step.applied) for step in result.steps] == [("swap_gb", True), ("swap_gb", False)]
+    assert [(step.action, step.applied) for step in result.steps] == [("swap_gb", True), ("swap_gb", False)]
     assert (result.stopped, result.edits) == ("repeats", ("swap_gb",))
     np.testing.assert_array_equal(result.photo_HWC, degrade(PHOTO, ["swap_gb"]))
 

@@ -16,9 +16,9 @@ from rl_aesthetics.datasets.tonal_degradation import (
     strengths_of,
     tonal_model,
 )
-from rl_aesthetics.edits import photographic
+from rl_aesthetics.edits import edit_state
 from rl_aesthetics.edits.registry import STOP, TRANSFORMS, action_names
-from rl_aesthetics.edits.space import EditSpace
+from rl_aesthetics.edits.space import edit_space
 from rl_aesthetics.episodes.all_action_rewards import ActionRewards
 from rl_aesthetics.episodes.env import ImageEditEnv
 from rl_aesthetics.episodes.photos import EpisodePhotos, Variants
@@ -27,6 +27,7 @@ from rl_aesthetics.episodes.task import Task
 from rl_aesthetics.episodes.vector_env import ImageEditVectorEnv
 from rl_aesthetics.errors import ScoringError, UserError
 from rl_aesthetics.evaluation.evaluation import Evaluation
+from rl_aesthetics.evaluation.policies import stop_policy
 from rl_aesthetics.evaluation.reward_hacking import judge, leaves_alone, summarise
 from rl_aesthetics.networks.registry import make_network
 from rl_aesthetics.networks.tone_trunk import colour_histograms
@@ -40,7 +41,7 @@ DEGRADED = [{"exposure": -1.0}, {"temperature": 0.75, "contrast": -0.5}, {"satur
 
 
 def rewards_of(dataset, task=TASK):
-    return ActionRewards(EpisodePhotos(dataset, EditSpace(task.actions)), task.reward)
+    return ActionRewards(EpisodePhotos(dataset, edit_space(task.actions)), task.reward)
 
 
 def photos(size=(64, 64)):
@@ -61,7 +62,7 @@ def best_policy(evaluation):
 
 def test_the_degraded_photo_is_state_0_and_the_original_a_state_of_its_own():
     dataset = photos()
-    table = EpisodePhotos(dataset, EditSpace(TASK.actions))
+    table = EpisodePhotos(dataset, edit_space(TASK.actions))
     view = table.view(64)
     shown = view(np.array([0, 0]), np.array([0, table.original_state]))
     np.testing.assert_array_equal(shown[0].transpose(1, 2, 0)[..., ::-1], dataset.degraded(0))
@@ -123,7 +124,7 @@ def test_the_rewards_of_all_actions_are_what_the_environment_pays():
 def test_variants_are_made_from_their_number_alone_and_differ():
     dataset = photos((96, 128))
     tables = [
-        EpisodePhotos(dataset, EditSpace(TASK.actions), variants=Variants(undegraded_share=0.2)) for _ in range(2)
+        EpisodePhotos(dataset, edit_space(TASK.actions), variants=Variants(undegraded_share=0.2)) for _ in range(2)
     ]
     numbers = np.arange(3, 33)
     first, second = (table.view(64)(numbers, np.zeros(30, int)) for table in tables)
@@ -132,14 +133,14 @@ def test_variants_are_made_from_their_number_alone_and_differ():
 
 
 def test_some_variants_are_good_photos_to_be_left_alone():
-    table = EpisodePhotos(photos((96, 128)), EditSpace(TASK.actions), variants=Variants(undegraded_share=0.3))
+    table = EpisodePhotos(photos((96, 128)), edit_space(TASK.actions), variants=Variants(undegraded_share=0.3))
     same = [np.array_equal(*table.pair(number)) for number in range(3, 303)]
     assert 0.2 < np.mean(same) < 0.4
 
 
 def test_in_a_collage_a_part_of_another_photo_covers_a_quarter_to_three_quarters():
     dataset = photos((96, 128))
-    one, two = (EpisodePhotos(dataset, EditSpace(TASK.actions), variants=Variants(0.2, share)) for share in (0.0, 1.0))
+    one, two = (EpisodePhotos(dataset, edit_space(TASK.actions), variants=Variants(0.2, share)) for share in (0.0, 1.0))
     shares = []
     for number in range(3, 33):
         assert one.strengths(number) == two.strengths(number)
@@ -157,7 +158,7 @@ def test_in_a_collage_a_part_of_another_photo_covers_a_quarter_to_three_quarters
 
 
 def test_fresh_episodes_are_variants_and_recorded_ones_are_not():
-    table = EpisodePhotos(photos(), EditSpace(TASK.actions))
+    table = EpisodePhotos(photos(), edit_space(TASK.actions))
     fresh, recorded = VariantSampler(table, True), VariantSampler(table, False)
     assert all(fresh()[0] >= 3 for _ in range(20))
     assert sorted(recorded()[0] for _ in range(3)) == [0, 1, 2]
@@ -167,7 +168,7 @@ def test_a_crop_is_compared_with_the_original_in_the_same_crop():
     dataset = photos((96, 128))
     task = Task(actions=action_names("photographic"), max_steps=4)
     env = ImageEditVectorEnv(dataset, ReferenceScorer(), task, 1)
-    cut = photographic.state_of(crop=2)
+    cut = edit_state.state_of(crop=2)
     whole, cropped = env.scores(np.array([0, 0]), np.array([0, cut]))
     assert cropped == pytest.approx(whole, abs=0.03)
 
@@ -226,7 +227,7 @@ def test_a_policy_that_pleases_its_own_juror_alone_is_flagged():
 
 def test_good_photos_are_left_alone_by_who_stops_and_not_by_who_does_not():
     evaluation = Evaluation(photos(), ReferenceScorer(), TASK)
-    assert leaves_alone(evaluation, evaluation.stop_policy())["left_alone"] == 1
+    assert leaves_alone(evaluation, stop_policy(evaluation.space))["left_alone"] == 1
     brighter = action("exposure_up_3")
     assert leaves_alone(evaluation, lambda observations, rows, states: np.full(len(rows), brighter))["as_good_as"] == 0
 
@@ -237,14 +238,14 @@ def test_equal_photos_have_the_bound_of_psnr_and_no_distance():
 
 
 def test_all_edits_together_have_states_too():
-    space = EditSpace(action_names(["swap_gb", "exposure_up", "exposure_down", "gaussian_blur_3"]))
+    space = edit_space(action_names(["swap_gb", "exposure_up", "exposure_down", "gaussian_blur_3"]))
     state = 0
     for name in ("exposure_up", "swap_gb", "gaussian_blur_3", "exposure_up", "exposure_down"):
         state = int(space.after(state, space.actions.index(name)))
     undone = int(space.after(int(space.after(0, 1)), 2))
     assert undone == 0
     photo = scene(32, 32, 0)
-    assert space.edit(photo, state).shape == photo.shape
+    assert space.render(photo, state).shape == photo.shape
 
 
 @pytest.mark.parametrize("actions", [TASK.actions, ("crop_square", "clahe", "exposure_up", STOP)])
@@ -309,9 +310,9 @@ def test_the_tone_network_counts_and_leaves_out_only_when_learning():
 
 
 def test_good_variants_are_as_sharp_as_degraded_ones():
-    table = EpisodePhotos(photos((96, 128)), EditSpace(TASK.actions), variants=Variants(undegraded_share=0.5))
+    table = EpisodePhotos(photos((96, 128)), edit_space(TASK.actions), variants=Variants(undegraded_share=0.5))
     numbers = [n for n in range(len(table), 60) if table.strengths(n)]
-    never = EpisodePhotos(photos((96, 128)), EditSpace(TASK.actions), variants=Variants(undegraded_share=1.0))
+    never = EpisodePhotos(photos((96, 128)), edit_space(TASK.actions), variants=Variants(undegraded_share=1.0))
     assert numbers
     for number in numbers:  # of one number the part is the same, whether it is degraded or not
         np.testing.assert_array_equal(table.pair(number)[1], never.pair(number)[0])

@@ -11,13 +11,15 @@ from scenes import CountingScorer, dataset, good_agent, naturalness, scorer
 from rl_aesthetics.agents.agent import AgentDescription
 from rl_aesthetics.edits import algebra
 from rl_aesthetics.edits.registry import REVERSIBLE, STOP, TRANSFORMS
+from rl_aesthetics.edits.space import edit_space
 from rl_aesthetics.episodes.env import ImageEditEnv
 from rl_aesthetics.episodes.task import Task
 from rl_aesthetics.errors import ScoringError, UserError
-from rl_aesthetics.evaluation import evaluation as module
+from rl_aesthetics.evaluation import oracle as module
 from rl_aesthetics.evaluation.compatibility import check_actions, check_juror
 from rl_aesthetics.evaluation.evaluation import Evaluation
-from rl_aesthetics.evaluation.policies import agent_policy
+from rl_aesthetics.evaluation.oracle import Oracle
+from rl_aesthetics.evaluation.policies import agent_policy, juror_policy, random_policy, stop_policy
 from rl_aesthetics.plan.task import task_of_agent
 from rl_aesthetics.reports.evaluate import evaluate
 from rl_aesthetics.rewards import REWARDS, ScoreDifference, make_reward
@@ -35,7 +37,7 @@ def trial(sequences=ONE_EDIT, task=None, juror=None, **kwargs):
 def test_an_agent_that_undoes_every_edit_reaches_every_number():
     evaluation = trial(task=Task(max_steps=3))
     episodes = evaluation.run(agent_policy(good_agent()))
-    episodes.best_N = evaluation.best_scores()
+    episodes.best_N = Oracle(evaluation).best_scores()
     success = episodes.success()
     assert (success.improved, success.recovered, success.exact) == (1, 1, 1)
     assert success.oracle_fraction == pytest.approx(1)
@@ -45,7 +47,7 @@ def test_an_agent_that_undoes_every_edit_reaches_every_number():
 
 def test_stopping_at_once_leaves_everything_as_it_is():
     evaluation = trial()
-    episodes = evaluation.run(evaluation.stop_policy())
+    episodes = evaluation.run(stop_policy(evaluation.space))
     assert episodes.success().improved == 0
     assert episodes.steps_N.tolist() == [1] * 14
     np.testing.assert_array_equal(episodes.final_N, episodes.degraded_N)
@@ -54,19 +56,19 @@ def test_stopping_at_once_leaves_everything_as_it_is():
 
 def test_there_is_no_stopping_at_once_without_stop():
     with pytest.raises(ValueError, match="no STOP"):
-        trial(task=Task(actions=REVERSIBLE)).stop_policy()
+        stop_policy(edit_space(REVERSIBLE))
 
 
 def test_the_random_baseline_is_random_and_the_same_for_the_same_seed():
     evaluation = trial()
-    first, again, other = (evaluation.run(evaluation.random_policy(seed)) for seed in (0, 0, 1))
+    first, again, other = (evaluation.run(random_policy(evaluation.space, seed)) for seed in (0, 0, 1))
     assert first.actions == again.actions != other.actions
     assert first.success().improved < 0.5
 
 
 def test_the_juror_baseline_takes_the_best_edit_and_stops_where_none_is_better():
     evaluation = trial([("swap_gb",), ("invert_r", "shift_left_b")])
-    episodes = evaluation.run(evaluation.juror_policy())
+    episodes = evaluation.run(juror_policy(evaluation.space, evaluation.scores))
     assert episodes.exact_N.all()
     assert [len(actions) for actions in episodes.actions] == [2, 3]
     assert all(actions[-1] == evaluation.space.stop for actions in episodes.actions)
@@ -74,12 +76,12 @@ def test_the_juror_baseline_takes_the_best_edit_and_stops_where_none_is_better()
 
 def test_the_juror_baseline_stops_at_once_where_every_edit_is_worth_the_same():
     evaluation = trial(juror=FunctionScorer(lambda image: 0.5))
-    assert evaluation.run(evaluation.juror_policy()).steps_N.tolist() == [1] * 14
+    assert evaluation.run(juror_policy(evaluation.space, evaluation.scores)).steps_N.tolist() == [1] * 14
 
 
 def test_no_episode_is_longer_than_the_step_limit():
     evaluation = trial(task=Task(actions=REVERSIBLE, max_steps=3))
-    assert evaluation.run(evaluation.random_policy()).steps_N.tolist() == [3] * 14
+    assert evaluation.run(random_policy(evaluation.space)).steps_N.tolist() == [3] * 14
 
 
 @settings(max_examples=20)
@@ -94,7 +96,7 @@ def test_returns_are_the_sums_of_what_the_environment_pays(seed, steps, size, na
     reward = make_reward(name, step_penalty=0.03, terminal_bonus=0.5, change_limit=limit, change_price=0.4)
     task = Task(max_steps=steps, reward=reward)
     evaluation = trial([("swap_gb",), ("invert_r", "swap_rb")], task, scorer(size))
-    episodes = evaluation.run(evaluation.random_policy(seed))
+    episodes = evaluation.run(random_policy(evaluation.space, seed))
     env = ImageEditEnv(evaluation.dataset, scorer(size), task)
     for photo, actions in enumerate(episodes.actions):
         env.reset(options={"photo": photo})
@@ -128,7 +130,7 @@ def test_the_search_finds_the_best_of_all_sequences(edits, steps, stop):
     for photo, sequence in enumerate(sequences):
         images = ends_by_brute_force(evaluation.dataset.original(photo), sequence, actions, steps)
         expected = max(naturalness(image[..., ::-1]) for image in images)
-        assert evaluation.best_scores()[photo] == pytest.approx(expected, abs=1e-6)
+        assert Oracle(evaluation).best_scores()[photo] == pytest.approx(expected, abs=1e-6)
 
 
 @settings(max_examples=15)
@@ -136,7 +138,7 @@ def test_the_search_finds_the_best_of_all_sequences(edits, steps, stop):
 def test_every_end_is_reached_by_its_actions(start, steps, stop):
     actions = (*REVERSIBLE, STOP) if stop else REVERSIBLE
     evaluation = trial(task=Task(actions=actions, max_steps=steps))
-    ends = evaluation.ends(start)
+    ends = Oracle(evaluation).ends(start)
     states_K = np.full(len(ends.states_K), start)
     for actions_K in ends.actions_KT.T:
         states_K = np.where(actions_K < 0, states_K, evaluation.space.after(states_K, actions_K))
@@ -153,8 +155,9 @@ def test_every_end_is_reached_by_its_actions(start, steps, stop):
 def test_the_oracle_policy_goes_the_shortest_way_to_the_best_end(stop):
     actions = (*REVERSIBLE, STOP) if stop else REVERSIBLE
     evaluation = trial([("swap_gb",), ("invert_r", "shift_left_b", "swap_rb")], Task(actions=actions))
-    best_N = evaluation.best_scores()
-    episodes = evaluation.run(evaluation.oracle_policy())
+    oracle = Oracle(evaluation)
+    best_N = oracle.best_scores()
+    episodes = evaluation.run(oracle.policy())
     np.testing.assert_array_equal(episodes.final_N, best_N)
     assert episodes.exact_N.all()
     assert episodes.steps_N.tolist() == ([2, 4] if stop else [5, 5])
@@ -162,20 +165,21 @@ def test_the_oracle_policy_goes_the_shortest_way_to_the_best_end(stop):
 
 def test_the_oracle_policy_needs_the_search():
     with pytest.raises(ValueError, match="best_scores"):
-        trial().oracle_policy()
+        Oracle(trial()).policy()
 
 
 def test_too_many_ends_are_not_searched(monkeypatch):
     monkeypatch.setattr(module, "MAX_ENDS", 10)
-    assert trial(task=Task(actions=(*FEW, "gaussian_blur_3"), max_steps=3)).best_scores() is None
+    assert Oracle(trial(task=Task(actions=(*FEW, "gaussian_blur_3"), max_steps=3))).best_scores() is None
 
 
 def test_all_policies_share_the_scores():
     juror = CountingScorer()
     evaluation = trial(SOME, Task(max_steps=3), juror)
-    evaluation.best_scores()
+    oracle = Oracle(evaluation)
+    oracle.best_scores()
     asked = len(juror.calls)
-    for policy in (evaluation.stop_policy(), evaluation.juror_policy(), evaluation.oracle_policy()):
+    for policy in (stop_policy(evaluation.space), juror_policy(evaluation.space, evaluation.scores), oracle.policy()):
         evaluation.run(policy)
     assert len(juror.calls) == asked
 
@@ -185,7 +189,7 @@ def test_a_juror_that_cannot_answer_ends_the_evaluation():
     evaluation = trial(juror=juror)
     juror.failing = True
     with pytest.raises(ScoringError, match="needs every score"):
-        evaluation.run(evaluation.stop_policy())
+        evaluation.run(stop_policy(evaluation.space))
 
 
 def test_degradations_that_cannot_be_undone_are_refused_in_one_line():
@@ -236,7 +240,7 @@ def test_evaluate_puts_the_agent_beside_every_baseline(tmp_path):
     assert baselines["always_stop"]["improved"] == 0
     assert baselines["random"]["improved"] < 0.5
     evaluation = trial(SOME, Task(max_steps=3))
-    runs = [evaluation.run(evaluation.random_policy(seed)) for seed in range(5)]
+    runs = [evaluation.run(random_policy(evaluation.space, seed)) for seed in range(5)]
     assert (baselines["random"]["runs"], baselines["random"]["episodes"]) == (5, 25)
     assert baselines["random"]["mean_steps"] == pytest.approx(np.mean([run.steps_N.mean() for run in runs]))
     assert baselines["greedy_one_step_with_juror"]["exact"] == baselines["exhaustive_oracle"]["exact"] == 1

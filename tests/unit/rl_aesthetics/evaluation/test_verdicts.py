@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from a_trace import a_trace
+from a_trajectory import a_trajectory
 from rich.console import Console
 from scenes import good_agent, scene, scorer
 
@@ -17,7 +17,7 @@ from rl_aesthetics.datasets.dataset import RLDataset
 from rl_aesthetics.datasets.tonal_degradation import sequence_of
 from rl_aesthetics.edits.registry import STOP
 from rl_aesthetics.evaluation.confusion import confusion, undoing
-from rl_aesthetics.evaluation.trajectories import Verdict, read_traces, select, sorts_of
+from rl_aesthetics.evaluation.trajectories import Verdict, read_trajectories, select, sorts_of
 from rl_aesthetics.networks.q_network import QNetwork
 from rl_aesthetics.reports import report
 from rl_aesthetics.reports.evaluate import evaluate
@@ -50,7 +50,7 @@ def evaluated(folder, own, judges=None):
     agent = DQNAgent(
         AgentDescription("simple_cnn", ACTIONS, (3, 64, 64), 1, own.fingerprint), AlwaysDarker(ACTIONS, 64)
     )
-    return evaluate(agent, photos(), own, folder, oracle=False, jurors=judges or {})
+    return evaluate(agent, photos(), own, folder, oracle=False, held_out=judges or {})
 
 
 @pytest.fixture(scope="module")
@@ -63,16 +63,16 @@ def fooled(tmp_path_factory):
 
 def order_on_page(folder):
     text = (folder / report.PAGE).read_text()
-    return text, [int(number) for number in re.findall(r'<article class="trace"[^>]*data-photo="(\d+)"', text)]
+    return text, [int(number) for number in re.findall(r'<article class="trajectory"[^>]*data-photo="(\d+)"', text)]
 
 
 def test_photos_whose_own_score_rose_while_the_judges_fell_come_first_and_are_flagged(fooled):
     folder, summary = fooled
     text, order = order_on_page(folder)
-    gains = {one.image_id: one.verdict.gain for one in read_traces(folder / report.TRACES)}
+    gains = {one.image_id: one.verdict.gain for one in read_trajectories(folder / report.TRAJECTORIES)}
     assert set(order[:2]) == {2, 4}
     assert gains[order[0]] < gains[order[1]] < 0 < gains[order[2]] < gains[order[3]]
-    articles = text.split('<article class="trace"')[1:]
+    articles = text.split('<article class="trajectory"')[1:]
     assert ["own score up, others down" in article for article in articles] == [True, True, False, False]
     assert summary["quality"]["fooled"] == 0.5
     assert "2 of 4 photos (50%)" in text
@@ -83,7 +83,7 @@ def test_the_page_shows_what_each_judge_said_of_each_photo_and_of_all(fooled):
     text, _ = order_on_page(folder)
     said = summary["quality"]["judges"]["naturalness"]
     assert f"<td>{said['before']:.3f}</td><td>{said['after']:.3f}</td><td>{said['improved']:.0%}</td>" in text
-    for one in read_traces(folder / report.TRACES):
+    for one in read_trajectories(folder / report.TRAJECTORIES):
         before, after = one.verdict.judges["naturalness"]
         assert f"naturalness {before:.3f} → {after:.3f}" in text
         assert (after < before) == one.verdict.fooled
@@ -95,7 +95,7 @@ def test_without_judges_nothing_is_said_of_them(tmp_path):
     text, _ = order_on_page(tmp_path)
     assert "What others say" not in text
     assert "judges’ worst first" not in text
-    assert json.loads((tmp_path / report.TRACES).read_text())["verdict"] is None
+    assert json.loads((tmp_path / report.TRAJECTORIES).read_text())["verdict"] is None
 
 
 def test_what_knows_the_original_is_called_so_on_page_and_terminal(tmp_path, fooled):
@@ -114,24 +114,29 @@ def test_what_knows_the_original_is_called_so_on_page_and_terminal(tmp_path, foo
 def test_order_and_filter_by_verdict():
     def judged(number, before, after, fooled):
         verdict = Verdict({"psnr": (before, after)}, {}, fooled)
-        return replace(a_trace(["exposure_up"], ["STOP"], number=number), verdict=verdict)
+        return replace(a_trajectory(["exposure_up"], ["STOP"], number=number), verdict=verdict)
 
-    traces = [judged(1, 20, 25, False), judged(2, 20, 19, True), judged(3, 20, 15, False), judged(4, 20, 10, True)]
-    assert [one.image_id for one in select(traces)] == [4, 2, 3, 1]
-    assert [one.image_id for one in select(traces, fooled=True)] == [4, 2]
-    assert sorts_of(traces)[0] == "judged"
-    assert sorts_of([a_trace()])[0] == "worst"
+    trajectories = [
+        judged(1, 20, 25, False),
+        judged(2, 20, 19, True),
+        judged(3, 20, 15, False),
+        judged(4, 20, 10, True),
+    ]
+    assert [one.image_id for one in select(trajectories)] == [4, 2, 3, 1]
+    assert [one.image_id for one in select(trajectories, fooled=True)] == [4, 2]
+    assert sorts_of(trajectories)[0] == "judged"
+    assert sorts_of([a_trajectory()])[0] == "worst"
 
 
 def test_a_photographic_edit_is_undone_by_the_steps_the_other_way():
     assert undoing("exposure_down") == "exposure_up"
     assert undoing("swap_gb") == "swap_gb"
     assert undoing("sharpen") == "sharpen"
-    traces = [
-        a_trace(["exposure_down"], ["exposure_up_3", "exposure_up", "tint_up", "STOP"]),
-        a_trace(["tint_up"], ["exposure_up", "STOP"]),
+    trajectories = [
+        a_trajectory(["exposure_down"], ["exposure_up_3", "exposure_up", "tint_up", "STOP"]),
+        a_trajectory(["tint_up"], ["exposure_up", "STOP"]),
     ]
-    rows, columns, counts = confusion(traces)
+    rows, columns, counts = confusion(trajectories)
     found = {(row, column): int(counts[i, j]) for i, row in enumerate(rows) for j, column in enumerate(columns)}
     assert {pair: count for pair, count in found.items() if count} == {
         ("exposure_down", "exposure_up"): 1,
@@ -139,3 +144,15 @@ def test_a_photographic_edit_is_undone_by_the_steps_the_other_way():
     }
     assert columns[: len(rows)] == [undoing(row) for row in rows]
     assert np.trace(counts[:, : len(rows)]) == 1
+
+
+@pytest.mark.parametrize("size", ["", "_3", "_fine"])
+def test_a_step_the_other_way_is_a_hit_whatever_its_size(size):
+    trajectories = [
+        a_trajectory(["exposure_down"], [f"exposure_up{size}", "STOP"]),
+        a_trajectory([f"tint_up{size}"], ["tint_down"]),
+    ]
+    rows, columns, counts = confusion(trajectories)
+    assert (rows, columns) == (["exposure_down", "tint_up"], ["exposure_up", "tint_down", "none"])
+    np.testing.assert_array_equal(counts, [[1, 0, 0], [0, 1, 0]])
+    assert undoing(f"exposure_up{size}") == "exposure_down"

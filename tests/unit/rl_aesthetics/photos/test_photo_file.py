@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from PIL import Image, ImageCms
 
-from rl_aesthetics.photos.photo_file import read_photo_file
-from rl_aesthetics.photos.read import PhotoError
+from rl_aesthetics.photos.formats import PhotoError
+from rl_aesthetics.photos.read import read_photo_file
 from rl_aesthetics.photos.write import encode_photo
 
 PROFILE = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()

@@ -13,7 +13,8 @@ import pytest
 from PIL import Image, ImageCms
 
 from rl_aesthetics.errors import UserError
-from rl_aesthetics.photos.read import MAX_PIXELS, is_grey, prepare_photo
+from rl_aesthetics.photos.formats import MAX_PIXELS
+from rl_aesthetics.photos.read import is_grey, prepare_photo
 from rl_aesthetics.photos.sources import PhotoError, open_source, read_photo
 from rl_aesthetics.photos.sources.folder import open_folder
 from rl_aesthetics.photos.sources.samples import TILE, open_samples

@@ -1,11 +1,11 @@
-"""What is drawn of episodes and trainings: traces, charts, filmstrip, contact sheet, animation."""
+"""What is drawn of episodes and trainings: trajectories, charts, filmstrip, contact sheet, animation."""
 
 import json
 import xml.etree.ElementTree as ElementTree
 
 import numpy as np
 import pytest
-from a_trace import a_trace
+from a_trajectory import a_trajectory
 from PIL import Image
 from scenes import dataset, good_agent, scorer
 
@@ -13,7 +13,7 @@ from rl_aesthetics.errors import UserError
 from rl_aesthetics.evaluation.confusion import confusion
 from rl_aesthetics.evaluation.evaluation import Evaluation
 from rl_aesthetics.evaluation.policies import agent_policy
-from rl_aesthetics.evaluation.trajectories import read_traces, select, trace, write_traces
+from rl_aesthetics.evaluation.trajectories import read_trajectories, select, trajectories_of, write_trajectories
 from rl_aesthetics.plan.task import task_of_agent
 from rl_aesthetics.reports import charts
 from rl_aesthetics.reports.filmstrip import (
@@ -36,28 +36,39 @@ def evaluated():
     agent = good_agent(max_steps=3)
     evaluation = Evaluation(dataset(SEQUENCES), scorer(), task_of_agent(agent))
     episodes = evaluation.run(agent_policy(agent))
-    return agent, evaluation, episodes, trace(agent, evaluation, episodes)
+    return agent, evaluation, episodes, trajectories_of(agent, evaluation, episodes)
 
 
 def test_a_trace_tells_every_decision_as_it_was(evaluated):
-    agent, _, episodes, traces = evaluated
-    for k, one in enumerate(traces):
+    agent, _, episodes, trajectories = evaluated
+    for k, one in enumerate(trajectories):
         assert [step.action for step in one.steps] == [agent.actions[action] for action in episodes.actions[k]]
         assert all(max(step.values, key=step.values.get) == step.action for step in one.steps)
         assert one.final == pytest.approx(float(episodes.final_N[k]))
         assert one.earned == pytest.approx(float(episodes.returns_N[k]))
     # The agent's values are the naturalness of what an edit leads to; a score is no part of a Q-value.
-    first = traces[0].steps[0]
-    assert first.values["swap_gb"] == pytest.approx(traces[0].original - traces[0].degraded, abs=1e-4)
+    first = trajectories[0].steps[0]
+    assert first.values["swap_gb"] == pytest.approx(trajectories[0].original - trajectories[0].degraded, abs=1e-4)
 
 
 def test_traces_survive_their_file_and_a_broken_one_is_told(evaluated, tmp_path):
-    *_, traces = evaluated
-    write_traces(tmp_path / "episodes.jsonl", traces)
-    assert read_traces(tmp_path / "episodes.jsonl") == tuple(traces)
+    *_, trajectories = evaluated
+    write_trajectories(tmp_path / "episodes.jsonl", trajectories)
+    assert read_trajectories(tmp_path / "episodes.jsonl") == tuple(trajectories)
     (tmp_path / "episodes.jsonl").write_text('{"image_id": 1}\n')
     with pytest.raises(UserError, match="rl-aesthetics evaluate"):
-        read_traces(tmp_path / "episodes.jsonl")
+        read_trajectories(tmp_path / "episodes.jsonl")
+
+
+def test_a_file_of_the_first_version_is_read(tmp_path):
+    step = {"action": "swap_gb", "score": 0.7, "values": {"swap_gb": 0.5, "STOP": 0.0}}
+    row = {"image_id": 3, "image_file": "3.png", "source_file": "c.jpg", "recipe": ["swap_gb"], "degraded": 0.2}
+    row |= {"original": 0.7, "best": None, "exact": True, "earned": 0.4, "steps": [step]}
+    (tmp_path / "episodes.jsonl").write_text(json.dumps(row) + "\n")
+    (one,) = read_trajectories(tmp_path / "episodes.jsonl")
+    assert (one.degradation, one.edits, one.final, one.expected) == (("swap_gb",), ("swap_gb",), 0.7, 0.5)
+    write_trajectories(tmp_path / "again.jsonl", [one])
+    assert json.loads((tmp_path / "again.jsonl").read_text()) == {**row, "verdict": None}
 
 
 @pytest.mark.parametrize(
@@ -65,18 +76,18 @@ def test_traces_survive_their_file_and_a_broken_one_is_told(evaluated, tmp_path)
     [(0.9, True, "exact"), (0.95, False, "recovered"), (0.5, False, "improved"), (0.2, False, "unchanged")],
 )
 def test_an_episode_is_called_by_the_most_that_can_be_said_for_it(final, exact, kind):
-    assert a_trace(actions=["swap_gb"], final=final, exact=exact).kind == kind
-    assert a_trace(actions=["swap_gb"], final=0.1).kind == "worse"
+    assert a_trajectory(actions=["swap_gb"], final=final, exact=exact).kind == kind
+    assert a_trajectory(actions=["swap_gb"], final=0.1).kind == "worse"
 
 
 def test_confusion_pairs_each_applied_edit_with_what_the_agent_did_about_it():
-    traces = [
-        a_trace(["swap_gb"], ["swap_gb", "STOP"]),
-        a_trace(["swap_gb"], ["invert_r", "STOP"]),
-        a_trace(["swap_gb"], ["STOP"]),
-        a_trace(["invert_r", "swap_gb"], ["swap_gb", "invert_b", "STOP"]),
+    trajectories = [
+        a_trajectory(["swap_gb"], ["swap_gb", "STOP"]),
+        a_trajectory(["swap_gb"], ["invert_r", "STOP"]),
+        a_trajectory(["swap_gb"], ["STOP"]),
+        a_trajectory(["invert_r", "swap_gb"], ["swap_gb", "invert_b", "STOP"]),
     ]
-    rows, columns, counts = confusion(traces)
+    rows, columns, counts = confusion(trajectories)
     found = {(row, column): int(counts[i, j]) for i, row in enumerate(rows) for j, column in enumerate(columns)}
     assert {pair: count for pair, count in found.items() if count} == {
         ("swap_gb", "swap_gb"): 2,
@@ -87,11 +98,13 @@ def test_confusion_pairs_each_applied_edit_with_what_the_agent_did_about_it():
 
 
 def test_selection_filters_and_puts_the_worst_first():
-    traces = [a_trace(["swap_gb"], ["STOP"], final=final, number=k) for k, final in enumerate((0.8, 0.2, 0.5))]
-    assert [one.image_id for one in select(traces)] == [1, 2, 0]
-    assert [one.image_id for one in select(traces, sort="best")] == [0, 2, 1]
-    assert [one.image_id for one in select(traces, kind="unchanged")] == [1]
-    assert select(traces, depth=2) == []
+    trajectories = [
+        a_trajectory(["swap_gb"], ["STOP"], final=final, number=k) for k, final in enumerate((0.8, 0.2, 0.5))
+    ]
+    assert [one.image_id for one in select(trajectories)] == [1, 2, 0]
+    assert [one.image_id for one in select(trajectories, sort="best")] == [0, 2, 1]
+    assert [one.image_id for one in select(trajectories, kind="unchanged")] == [1]
+    assert select(trajectories, depth=2) == []
 
 
 def test_charts_are_well_formed_escaped_and_say_what_they_show():

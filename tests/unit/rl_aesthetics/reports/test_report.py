@@ -14,6 +14,7 @@ from scenes import dataset, good_agent, scene, scorer
 from rl_aesthetics.edits.registry import REVERSIBLE, STOP
 from rl_aesthetics.errors import UserError
 from rl_aesthetics.reports import report
+from rl_aesthetics.reports.before_after import before_after
 from rl_aesthetics.reports.evaluate import evaluate
 
 SEQUENCES = [("swap_gb",), ("invert_r", "shift_left_b"), ("swap_gb",)]
@@ -29,7 +30,7 @@ def written(tmp_path_factory):
 def test_the_folder_holds_the_report_and_nothing_else(written):
     folder, _ = written
     assert sorted(os.listdir(folder)) == sorted(
-        [report.PICTURES, report.CHARTS, report.TRACES, report.PAGE, report.RESULTS, report.SUMMARY]
+        [report.PICTURES, report.CHARTS, report.TRAJECTORIES, report.PAGE, report.RESULTS, report.SUMMARY]
     )
     assert sorted(os.listdir(folder / report.CHARTS)) == [
         *("calibration.svg", "confusion.svg", "contact_sheet.jpg", "episodes.gif", "scores.svg", "success_by_edit.svg")
@@ -108,7 +109,7 @@ def test_a_second_report_replaces_the_first_and_leaves_other_files(tmp_path):
     (tmp_path / "notes.txt").write_text("mine")
     evaluate(good_agent(), dataset(SEQUENCES), scorer(), tmp_path, oracle=False)
     evaluate(good_agent(), dataset(SEQUENCES[:1]), scorer(), tmp_path, oracle=False)
-    ours = [report.PICTURES, report.CHARTS, report.TRACES, report.PAGE, report.RESULTS, report.SUMMARY]
+    ours = [report.PICTURES, report.CHARTS, report.TRAJECTORIES, report.PAGE, report.RESULTS, report.SUMMARY]
     assert sorted(os.listdir(tmp_path)) == sorted([*ours, "notes.txt"])
     assert sorted(os.listdir(tmp_path / report.PICTURES)) == ["0001.png", "0001.txt"]
     assert json.loads((tmp_path / report.SUMMARY).read_text())["episodes"] == 1
@@ -123,8 +124,8 @@ def test_a_file_in_the_place_of_the_folder_is_a_users_mistake(tmp_path):
 
 def test_long_captions_wrap_within_their_panel():
     photos = [scene(96, 128)] * 3
-    short = report.before_after("photo", photos, ["a", "", ""], [0.1, 0.2, 0.3])
-    long = report.before_after("photo", photos, ["shift all left by half, " * 8, "", ""], [0.1, 0.2, 0.3])
+    short = before_after("photo", photos, ["a", "", ""], [0.1, 0.2, 0.3])
+    long = before_after("photo", photos, ["shift all left by half, " * 8, "", ""], [0.1, 0.2, 0.3])
     assert long.width == short.width
     assert long.height > short.height
     rows = np.asarray(long)[short.height :, long.width // 3 + 16 :]

@@ -6,26 +6,31 @@ import cv2
 import numpy as np
 import pytest
 import torch
+from PIL import Image, ImageCms
 from scenes import good_agent, scene, scorer
 
 from rl_aesthetics.agents.agent import AgentDescription, DQNAgent
 from rl_aesthetics.datasets.degrade import degrade
 from rl_aesthetics.edits import tone
-from rl_aesthetics.edits.registry import STOP
+from rl_aesthetics.edits.recipe import read_recipe
+from rl_aesthetics.edits.registry import REVERSIBLE, STOP
 from rl_aesthetics.enhance.enhance import enhance_photo
 from rl_aesthetics.errors import UserError
 from rl_aesthetics.networks.q_network import QNetwork
+from rl_aesthetics.photos.read import read_photo_file
+from rl_aesthetics.photos.write import encode_photo
 from rl_aesthetics.scores.reference import ReferenceScorer
 from rl_aesthetics.studio.photo_episode import PhotoEpisode
-from rl_aesthetics.studio.uploads import PhotoFile
+from rl_aesthetics.studio.uploads import Upload
 
 RECIPE = ("swap_gb", "invert_r")
+MAKE = 0x010F
 
 
 @pytest.fixture
 def photo(tmp_path):
     cv2.imwrite(str(tmp_path / "photo.png"), degrade(scene(90, 130, seed=1), RECIPE))
-    return PhotoFile(tmp_path / "photo.png", "photo.png")
+    return Upload(tmp_path / "photo.png", "photo.png")
 
 
 @pytest.fixture
@@ -98,8 +103,57 @@ def test_the_recipe_says_who_did_what(episode):
     episode.go_on()
     recipe = episode.recipe()
     assert recipe["edits"] == list(episode.edits)
-    assert [step["by"] for step in recipe["steps"]] == [None, "you", *["agent"] * (len(episode.edits) - 1)]
+    assert [step["by"] for step in recipe["steps"]] == ["you", *["agent"] * len(episode.edits)]
+    assert [step["applied"] for step in recipe["steps"]] == [True] * len(episode.edits) + [False]
     assert recipe["score_after"] > recipe["score_before"]
+
+
+def test_the_recipe_is_one_that_can_be_applied_to_other_photos(episode, tmp_path):
+    episode.go_on()
+    (tmp_path / "recipe.json").write_text(json.dumps(episode.recipe()))
+    assert read_recipe(tmp_path / "recipe.json") == episode.edits
+
+
+def test_a_recipe_of_an_earlier_studio_can_be_applied_too(tmp_path):
+    looks = [{"edit": None, "by": None, "score": 0.1, "values": {}}, {"edit": "swap_gb", "by": "you", "score": 0.2}]
+    (tmp_path / "recipe.json").write_text(json.dumps({"photo": "a.png", "edits": ["swap_gb"], "steps": looks}))
+    assert read_recipe(tmp_path / "recipe.json") == ("swap_gb",)
+
+
+@pytest.mark.parametrize("suffix", [".png", ".tif", ".jpg"])
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+def test_a_download_has_the_photos_own_depth_and_profile(tmp_path, suffix, dtype):
+    profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    degraded = degrade(scene(90, 130, seed=1), RECIPE).astype(dtype)
+    degraded = degraded * 257 + 3 if dtype == np.uint16 else degraded
+    (tmp_path / "photo.png").write_bytes(encode_photo(degraded, ".png", exif_block(), profile))
+    episode = PhotoEpisode(good_agent(), scorer(), Upload(tmp_path / "photo.png", "photo.png"))
+    episode.begin()
+    episode.go_on()
+    (tmp_path / f"result{suffix}").write_bytes(episode.download(suffix))
+    result, same = read_photo_file(tmp_path / f"result{suffix}"), enhance_photo(good_agent(), degraded, scorer())
+    assert episode.edits == same.edits
+    assert result.pixels_HWC.dtype == (np.uint8 if suffix == ".jpg" else dtype)
+    if suffix != ".jpg":
+        np.testing.assert_array_equal(result.pixels_HWC, same.photo_HWC)
+    assert result.icc_profile == profile
+    with Image.open(tmp_path / f"result{suffix}") as image:
+        assert image.getexif().get(MAKE) == ("Holga" if suffix != ".tif" or dtype == np.uint8 else None)
+
+
+def test_edits_that_know_eight_bits_alone_give_eight_bits_back(tmp_path):
+    (tmp_path / "deep.png").write_bytes(encode_photo(scene(90, 130, seed=1).astype(np.uint16) * 257, ".png"))
+    agent = good_agent((*REVERSIBLE, "gaussian_blur_3", STOP))
+    episode = PhotoEpisode(agent, scorer(), Upload(tmp_path / "deep.png", "deep.png"))
+    episode.begin()
+    episode.apply("gaussian_blur_3")
+    assert episode.full_size().dtype == np.uint8
+
+
+def exif_block():
+    block = Image.Exif()
+    block[MAKE] = "Holga"
+    return block.tobytes()
 
 
 def test_going_on_ends_when_it_is_cancelled(episode):
@@ -110,7 +164,7 @@ def test_going_on_ends_when_it_is_cancelled(episode):
 
 def test_what_is_shown_is_the_photo_in_small_and_even(tmp_path):
     cv2.imwrite(str(tmp_path / "large.jpg"), np.full((1001, 3001, 3), 90, np.uint8))
-    photo = PhotoFile(tmp_path / "large.jpg", "large.jpg")
+    photo = Upload(tmp_path / "large.jpg", "large.jpg")
     photo.load((64,))
     assert photo.display_HWC.shape == (532, 1600, 3)
     assert (photo.width, photo.height) == (3001, 1001)
@@ -129,7 +183,7 @@ def test_an_agent_paid_for_likeness_to_the_original_edits_without_a_score(tmp_pa
     actions = ("temperature_up", STOP)
     agent = DQNAgent(AgentDescription("simple_cnn", actions, (3, 64, 64), 9, "reference"), Warms(actions, 64))
     cv2.imwrite(str(tmp_path / "odd.png"), scene(91, 131, seed=1))
-    photo = PhotoFile(tmp_path / "odd.png", "odd.png")
+    photo = Upload(tmp_path / "odd.png", "odd.png")
     episode = PhotoEpisode(agent, ReferenceScorer(), photo)
     episode.begin()
     episode.go_on()

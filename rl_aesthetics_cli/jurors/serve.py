@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from rl_aesthetics.errors import UserError
-from rl_aesthetics_cli.juror import app
+from rl_aesthetics_cli.jurors.juror import app
 from rl_aesthetics_cli.options import JurorName, JurorOptions, key_values
 
 if TYPE_CHECKING:

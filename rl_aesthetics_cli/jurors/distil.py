@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from rl_aesthetics_cli.juror import app
+from rl_aesthetics_cli.jurors.juror import app
 from rl_aesthetics_cli.options import HeldOut, PhotoFolder, Seed, Threads, key_values
 
 

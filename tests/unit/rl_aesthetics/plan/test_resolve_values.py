@@ -2,72 +2,73 @@
 
 import pytest
 
+from juror_service.jurors.registry import score_range
 from rl_aesthetics.config.config import load_config
 from rl_aesthetics.errors import UserError
 from rl_aesthetics.networks.settings import AfterstateSettings
 from rl_aesthetics.networks.trunks import NARROW, WIDTHS
-from rl_aesthetics.plan.resolve_values import fit_values
+from rl_aesthetics.plan.resolve_values import resolve_values
 from rl_aesthetics.plan.task import task_of
 
 AFTERSTATE = "learner.network=afterstate"
 AUTO = "learner.network.value_range=auto"
 
 
-def fitted(*overrides):
+def resolved(*overrides):
     config = load_config(None, [AFTERSTATE, *overrides])
-    return fit_values(config, task_of(config)).learner.network
+    return resolve_values(config, task_of(config), score_range(config.juror.name)).learner.network
 
 
 def test_the_range_is_derived_from_the_reward_with_a_margin():
     # The pocket juror's scores lie in (0, 1); five steps cost 0.05 at most, the bonus is 0.1 less one step.
-    low, high = fitted(AUTO).value_range
+    low, high = resolved(AUTO).value_range
     assert (low, high) == pytest.approx((-0.05 - 0.05 * 1.14, 1.09 + 0.05 * 1.14))
-    assert fitted(AUTO, "reward.terminal_bonus=2.0").value_range[1] > 2.9
+    assert resolved(AUTO, "reward.terminal_bonus=2.0").value_range[1] > 2.9
 
 
 def test_the_juror_or_the_user_says_where_scores_lie():
-    wide = fitted(AUTO, "juror.score_range=[1, 10]").value_range
+    wide = resolved(AUTO, "juror.score_range=[1, 10]").value_range
     assert wide[0] < 1
     assert wide[1] > 10
     with pytest.raises(UserError, match=r"what the scores of juror 'remote' lie: give juror.score_range=\[LOW, HIGH\]"):
-        fitted(AUTO, "juror.name=remote")
+        resolved(AUTO, "juror.name=remote")
 
 
 def test_a_range_that_the_reward_leaves_is_refused_and_a_wider_one_is_kept():
-    assert fitted("learner.network.value_range=[-0.1, 1.1]").value_range == (-0.1, 1.1)
+    assert resolved("learner.network.value_range=[-0.1, 1.1]").value_range == (-0.1, 1.1)
     with pytest.raises(UserError, match=r"lie between -0.05 and 1.49, .*=\[-0.1, 1.1\] does not hold: write .*auto"):
-        fitted("learner.network.value_range=[-0.1, 1.1]", "reward.terminal_bonus=0.5")
+        resolved("learner.network.value_range=[-0.1, 1.1]", "reward.terminal_bonus=0.5")
 
 
 @pytest.mark.parametrize("reward", ["clipped", "delayed", "stop_only"])
 def test_where_rewards_do_not_telescope_the_network_learns_q_alone(reward):
-    found = fitted(AUTO, f"reward.name={reward}")
+    found = resolved(AUTO, f"reward.name={reward}")
     assert found.values_include_score is False
     assert found.value_range[0] < -0.9  # an episode may lose all of the score
     with pytest.raises(UserError, match="does not add up to the score"):
-        fitted("learner.network.values_include_score=true", f"reward.name={reward}")
+        resolved("learner.network.values_include_score=true", f"reward.name={reward}")
 
 
 def test_with_the_score_as_its_potential_a_delayed_reward_telescopes():
-    assert fitted("reward.name=delayed", "reward.options={shaping: 1}") == AfterstateSettings(widths=NARROW)
+    assert resolved("reward.name=delayed", "reward.options={shaping: 1}") == AfterstateSettings(widths=NARROW)
 
 
 def test_a_juror_is_no_start_for_a_network_that_does_not_learn_scores():
     with pytest.raises(UserError, match="warm_start needs a reward whose differences add up"):
-        fitted("learner.network.warm_start=true", "reward.name=stop_only")
+        resolved("learner.network.warm_start=true", "reward.name=stop_only")
 
 
 def test_convolutions_are_narrow_unless_they_begin_as_the_jurors():
-    assert fitted().widths == NARROW
-    assert fitted("learner.network.warm_start=true").widths == WIDTHS
+    assert resolved().widths == NARROW
+    assert resolved("learner.network.warm_start=true").widths == WIDTHS
     with pytest.raises(UserError, match=r"leave learner.network.widths out, or write \[32, 64, 96, 128, 128\]"):
-        fitted("learner.network.warm_start=true", "learner.network.widths=[8, 8]")
+        resolved("learner.network.warm_start=true", "learner.network.widths=[8, 8]")
 
 
-def test_fitting_twice_is_fitting_once_and_other_networks_are_left_alone():
+def test_resolving_twice_is_resolving_once_and_other_networks_are_left_alone():
     config = load_config(None, [AFTERSTATE, AUTO])
     task = task_of(config)
-    once = fit_values(config, task)
-    assert fit_values(once, task) == once
+    once = resolve_values(config, task, score_range(config.juror.name))
+    assert resolve_values(once, task, score_range(once.juror.name)) == once
     other = load_config(None, ["reward.name=clipped"])
-    assert fit_values(other, task_of(other)) == other
+    assert resolve_values(other, task_of(other), score_range(other.juror.name)) == other
