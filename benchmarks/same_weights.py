@@ -83,7 +83,14 @@ class Kind:
 
 KINDS = {
     "reversible": Kind(
-        "tuned", settings=(*SMALL, TARGET_NETWORK, (("learner.crops=4",),), (("juror.options={threads: 1}",),))
+        "tuned",
+        settings=(
+            *SMALL,
+            TARGET_NETWORK,
+            (("learner.crops=4",),),
+            (("learner.augment=false",), ()),  # the first of both also crops when it replays, the later ones never do
+            (("juror.options={threads: 1}",),),
+        ),
     ),
     "photographic": Kind(
         "photographic",

@@ -125,9 +125,10 @@ def load_config(file: Path | str | None = None, overrides: Iterable[str] = ()) -
     Raises:
         UserError: a missing or broken file, an unknown key, a value out of its range.
     """
+    tree = {} if file is None else read_mapping(Path(file), "config")
     try:
-        tree = {} if file is None else renamed(read_mapping(Path(file), "config"))
-    except ValueError as error:
+        tree = renamed(tree)
+    except UserError as error:
         raise UserError(f"{file}: {error}") from None
     for given in overrides:
         key, separator, value = given.partition("=")

@@ -48,6 +48,10 @@ UNUSED_THEN = {
 did the same."""
 
 
+GONE_SCHEDULES = ("cosine",)
+"""Of `exploration.schedule`."""
+
+
 def _now(key: str) -> Callable[[Any], Changes]:
     return lambda value: {key: value}
 
@@ -108,6 +112,9 @@ def renamed(tree: Mapping[str, Any]) -> dict[str, Any]:
         put(found, key.split("."), now)
     if (_section(dict(tree), ["learner"]) or {}).get("full_information"):
         _leave_out_unused(found)
+    if (schedule := (_section(found, ["exploration"]) or {}).get("schedule")) in GONE_SCHEDULES:
+        _log.warning("exploration.schedule=%s is read as 'linear': it fell in another curve to the same end", schedule)
+        put(found, ["exploration", "schedule"], "linear")
     learner = _section(found, ["learner"]) or {}
     if "network_options" in (_section(dict(tree), ["learner"]) or {}):
         given = learner.get("network", {})
@@ -126,6 +133,7 @@ def _leave_out_unused(tree: dict[str, Any]) -> None:
         section = _section(tree, path)
         if section and name in section and section[name] == UNUSED_THEN.get(key, section[name]):
             del section[name]
+    (_section(tree, ["juror", "options"]) or {}).pop("juror", None)  # who would have been asked besides, and never was
 
 
 def override(key: str, value: Any) -> Changes:
