@@ -156,6 +156,7 @@ def enhance(
     if apply is not None:
         work = recipe_work(read_recipe(apply), apply, **written)
     else:
+        assert checkpoint is not None
         agent = DQNAgent.load(checkpoint)
         scorer = _juror(agent, juror)
         if juror is None:

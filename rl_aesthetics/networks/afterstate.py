@@ -32,6 +32,7 @@ class Afterstate(QNetwork):
     """
 
     values_include_score = True
+    trunk: nn.Sequential
 
     def __init__(
         self,
@@ -50,7 +51,7 @@ class Afterstate(QNetwork):
         self.register_load_state_dict_post_hook(lambda network, _: network._forget_folded())
         self.trunk = convolution_trunk(widths)
         self.head = nn.Linear(widths[-1], 2)
-        self.to(memory_format=torch.channels_last)
+        self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.edits = tuple(name for name in self.actions if name != STOP)
         space = edit_space(self.actions)
         first_A = space.after(0, np.arange(len(self.actions)))

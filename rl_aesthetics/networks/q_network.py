@@ -84,6 +84,8 @@ class HeadPerAction(QNetwork):
         noisy: learned noise on the head's weights in place of random actions (arXiv 1706.10295).
     """
 
+    support_Z: Tensor
+
     def __init__(
         self,
         actions: Sequence[str],

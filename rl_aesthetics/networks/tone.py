@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -38,6 +39,9 @@ class Tone(HeadPerAction):
         value_scale: what the outputs are divided by: rewards are hundredths, a new network's outputs tenths.
         change_limit, change_price: of the reward; the price is then computed (`ChangePrice`) and only the rest learned.
     """
+
+    trunk: ToneTrunk
+    scale_A: Tensor
 
     def __init__(
         self,
@@ -78,7 +82,8 @@ class Tone(HeadPerAction):
     def learned(self, described_BD: Tensor) -> tuple[Tensor, Tensor]:
         """What each of M members makes of what `trunk.describe` gives: values without the price of change
         `(M, B, A)`, and estimated strengths `(M, B, len(STRENGTHS))`."""
-        members = [(self.trunk, self.head), *((other["trunk"], other["head"]) for other in self.others)]
+        members: list[tuple[Any, Any]] = [(self.trunk, self.head)]
+        members += [(other["trunk"], other["head"]) for other in cast("list[nn.ModuleDict]", self.others)]
         outputs_MBO = torch.stack([head(trunk.of_description(described_BD))[..., 0] for trunk, head in members])
         actions = len(self.actions)
         return outputs_MBO[..., :actions] * self.scale_A, outputs_MBO[..., actions:]
