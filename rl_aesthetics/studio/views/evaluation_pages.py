@@ -13,10 +13,11 @@ from fastapi import APIRouter, HTTPException, Request, Response
 from rl_aesthetics.datasets.dataset import RLDataset
 from rl_aesthetics.errors import UserError
 from rl_aesthetics.evaluation.trajectories import Trajectory, read_trajectories, select
+from rl_aesthetics.files.run_files import SUMMARY, TRAJECTORIES
 from rl_aesthetics.photos.resize import fit_within
 from rl_aesthetics.photos.write import encode_webp
 from rl_aesthetics.reports.report_page import evaluation_context, steps_of
-from rl_aesthetics.studio.library import EPISODES, SUMMARY, Library
+from rl_aesthetics.studio.library import Library
 from rl_aesthetics.studio.site import TheSite
 
 router = APIRouter()
@@ -60,7 +61,7 @@ def read_evaluation(library: Library, name: str) -> Evaluated:
     def read(file: Path) -> Evaluated:
         try:
             summary = json.loads(file.read_text(encoding="utf-8"))
-            trajectories = read_trajectories(folder / EPISODES)
+            trajectories = read_trajectories(folder / TRAJECTORIES)
             return Evaluated(
                 name, summary, trajectories, evaluation_context(trajectories, summary), int(file.stat().st_mtime)
             )
