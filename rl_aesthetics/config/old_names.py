@@ -74,6 +74,7 @@ OLD_NAMES: dict[str, OldName] = {
     "rl_training.reward.fidelity_weight": OldName(
         0.0, why="change is priced beyond a limit, by change_limit and change_price"
     ),
+    "juror.pixel_cache_size": OldName(0, why="rollout workers remember scores themselves"),
     "learner.network_options": OldName(
         {}, lambda options: {f"learner.network.{name}": value for name, value in options.items()}
     ),
