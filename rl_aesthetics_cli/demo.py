@@ -14,6 +14,7 @@ from rich.console import Console
 from rl_aesthetics.config.config import Config, load_config
 from rl_aesthetics.config.yaml_file import PRESETS
 from rl_aesthetics.errors import UserError
+from rl_aesthetics.files.run_files import AGENT_FILE, SUMMARY
 from rl_aesthetics_cli.agent import record_evaluation
 from rl_aesthetics_cli.app import app
 from rl_aesthetics_cli.progress import PartsProgress
@@ -76,7 +77,7 @@ def demo(
     _repair(settings, output / "photographic")
     console.rule(f"done in {(time.monotonic() - started) / 60:.1f} minutes")
     for name, what in (
-        ("summary.json", "the numbers above"),
+        (SUMMARY, "the numbers above"),
         ("evaluation/before_after", "pictures of test photos: degraded, edited, original"),
         ("evaluation/results.csv", "one row a test photo"),
         ("enhanced", "two edited photos with their steps"),
@@ -109,7 +110,7 @@ def _generate(source: str, dataset: Path) -> None:
 
 def _evaluate(settings: Config, output: Path) -> None:
     from juror_service.jurors.registry import load_juror
-    from rl_aesthetics.agents.agent import AGENT_FILE, DQNAgent
+    from rl_aesthetics.agents.agent import DQNAgent
     from rl_aesthetics.reports import report
     from rl_aesthetics.reports.evaluate import evaluate
 
@@ -125,14 +126,14 @@ def _evaluate(settings: Config, output: Path) -> None:
             progress=progress,
         )
     console.print(report.table(summary))
-    shutil.copyfile(output / "evaluation" / report.SUMMARY, output / "summary.json")
+    shutil.copyfile(output / "evaluation" / SUMMARY, output / SUMMARY)
     record_evaluation(agent_file, output / "evaluation", summary)
 
 
 def _enhance(settings: Config, output: Path) -> None:
     """Edit degraded photos of the test split as if a user had brought them: from a file, at full size."""
     from juror_service.jurors.registry import load_juror
-    from rl_aesthetics.agents.agent import AGENT_FILE, DQNAgent
+    from rl_aesthetics.agents.agent import DQNAgent
     from rl_aesthetics.enhance.enhance import enhance_photo
     from rl_aesthetics.enhance.results import plan_outputs, write_enhancement
     from rl_aesthetics.photos.read import read_photo

@@ -26,9 +26,6 @@ class Juror(Section):
     save_scores: bool = Field(
         True, description="keep scores beside the dataset for the next training on it; never in lockstep"
     )
-    pixel_cache_size: int = Field(
-        0, ge=0, description="scores that each juror actor remembers by pixels; pays where workers share few photos"
-    )
 
 
 class RayCluster(Section):
