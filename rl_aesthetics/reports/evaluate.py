@@ -17,7 +17,7 @@ from rl_aesthetics.evaluation.evaluation import Evaluation
 from rl_aesthetics.evaluation.oracle import Oracle
 from rl_aesthetics.evaluation.policies import agent_policy, juror_policy, random_policy, stop_policy
 from rl_aesthetics.evaluation.trajectories import trajectories_of
-from rl_aesthetics.plan.task import task_of_agent
+from rl_aesthetics.plan.tasks import task_of_agent
 from rl_aesthetics.reports import report
 from rl_aesthetics.scores.reference import needs_reference
 from rl_aesthetics.scores.scorer import Scorer

@@ -23,7 +23,7 @@ from rl_aesthetics.edits.view import View
 from rl_aesthetics.episodes.photos import EpisodePhotos
 from rl_aesthetics.evaluation.evaluation import Evaluation
 from rl_aesthetics.evaluation.policies import agent_policy, random_policy
-from rl_aesthetics.plan.task import task_of
+from rl_aesthetics.plan.tasks import task_of
 from rl_aesthetics.rewards import ScoreDifference
 
 pytestmark = [pytest.mark.usefixtures("cluster"), pytest.mark.ray, pytest.mark.slow]

@@ -14,7 +14,7 @@ from rl_aesthetics.config.config import load_config
 from rl_aesthetics.edits.registry import STOP, action_names
 from rl_aesthetics.enhance.enhance import enhance_photo
 from rl_aesthetics.errors import UserError
-from rl_aesthetics.networks.tone import STRENGTHS
+from rl_aesthetics.networks.tone_network import STRENGTHS
 from rl_aesthetics.scores.reference import ReferenceScorer
 
 pytestmark = [pytest.mark.ray, pytest.mark.slow]
