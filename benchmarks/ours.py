@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 
-import ray
 import torch
 from setting import Policy, Setting
 
@@ -81,5 +80,4 @@ class ThisProject:
 
     def close(self) -> None:
         self.algorithm.stop()
-        for actor in self.scorer.actors:
-            ray.kill(actor)
+        self.scorer.close()

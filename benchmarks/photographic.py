@@ -32,7 +32,7 @@ import torch
 from PIL import Image
 from torch import nn
 
-from rl_aesthetics.agents.agent import AGENT_FILE, DQNAgent
+from rl_aesthetics.agents.agent import DQNAgent
 from rl_aesthetics.config.config import load_config
 from rl_aesthetics.datasets.dataset import RLDataset
 from rl_aesthetics.datasets.tonal_degradation import MODELS, degrade_tone, sequence_of
@@ -43,6 +43,7 @@ from rl_aesthetics.episodes.photos import EpisodePhotos, Variants
 from rl_aesthetics.episodes.task import Task
 from rl_aesthetics.evaluation.evaluation import Evaluation
 from rl_aesthetics.evaluation.policies import juror_policy
+from rl_aesthetics.files.run_files import AGENT_FILE
 from rl_aesthetics.networks.settings import ToneSettings
 from rl_aesthetics.networks.tone_trunk import ToneTrunk
 from rl_aesthetics.photos.quality import IDENTICAL_DB, LEFT_ALONE_DB, PhotoQuality, measure, psnr

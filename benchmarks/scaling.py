@@ -152,8 +152,7 @@ def measure(dataset: RLDataset, runners: int, arguments: argparse.Namespace) -> 
         )
     finally:
         algorithm.stop()
-        for actor in scorer.actors:
-            ray.kill(actor)
+        scorer.close()
 
 
 def possible(point: Point, one: Point, cores: int, episodes: int) -> float:

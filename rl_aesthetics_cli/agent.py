@@ -9,6 +9,7 @@ import typer
 from rich.console import Console
 
 from rl_aesthetics.errors import UserError
+from rl_aesthetics.files.run_files import BEFORE_AFTER, REPORT, RESULTS, SUMMARY
 from rl_aesthetics_cli.app import app
 from rl_aesthetics_cli.progress import PartsProgress
 
@@ -85,7 +86,7 @@ def evaluate(
     if "quality" in summary:
         for line in reward_hacking.lines(summary["quality"]):
             console.print(line)
-    for name in (report.PAGE, report.SUMMARY, report.RESULTS, report.PICTURES):
+    for name in (REPORT, SUMMARY, RESULTS, BEFORE_AFTER):
         console.print(f"wrote {output_dir / name}")
     record_evaluation(checkpoint, output_dir, summary)
 
@@ -156,6 +157,7 @@ def enhance(
     if apply is not None:
         work = recipe_work(read_recipe(apply), apply, **written)
     else:
+        assert checkpoint is not None
         agent = DQNAgent.load(checkpoint)
         scorer = _juror(agent, juror)
         if juror is None:

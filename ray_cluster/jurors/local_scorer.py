@@ -2,40 +2,55 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
-
-from ray_cluster.jurors.actor_scorer import start_jurors
+from ray_cluster.jurors.actor_scorer import ActorScorer, start_jurors
 from rl_aesthetics.config.cluster import Juror
 from rl_aesthetics.errors import UserError
 from rl_aesthetics.scores.reference import MixedScorer, ReferenceScorer
 
 
 class LocalReference(ReferenceScorer):
-    """`ReferenceScorer`, as a training expects its jurors."""
+    """`ReferenceScorer` as a `JurorPool`: there is nobody to ask."""
 
-    actors: Sequence[Any] = ()
-
-    def metrics(self) -> dict[str, float]:
+    def metrics(self, timeout_s: float = 1.0) -> dict[str, float]:
         """There is no queue to measure."""
         return {}
 
+    def readings(self, timeout_s: float) -> list[tuple[float, dict[str, float]]]:
+        """There are no replicas."""
+        return []
+
+    def grow(self, replicas: int) -> bool:
+        """It is wherever it is needed already."""
+        return False
+
+    def close(self) -> None:
+        """There is nothing to let go."""
+
 
 class ReferenceAndJuror(MixedScorer):
-    """`MixedScorer` whose juror is a set of actors."""
+    """`MixedScorer` as a `JurorPool`, whose juror is a set of actors."""
 
-    @property
-    def actors(self) -> Sequence[Any]:
+    juror: ActorScorer
+
+    def metrics(self, timeout_s: float = 1.0) -> dict[str, float]:
         """Those of the juror."""
-        return self.juror.actors
+        return self.juror.metrics(timeout_s)
 
-    def metrics(self) -> dict[str, float]:
+    def readings(self, timeout_s: float) -> list[tuple[float, dict[str, float]]]:
         """Those of the juror."""
-        return self.juror.metrics()
+        return self.juror.readings(timeout_s)
+
+    def grow(self, replicas: int) -> bool:
+        """The juror's part of the score is asked for too rarely."""
+        return False
+
+    def close(self) -> None:
+        """Let the juror's actors go."""
+        self.juror.close()
 
 
-def reference_scorer(juror: Juror) -> LocalReference | ReferenceAndJuror | None:
-    """The scorer where the juror's name is `reference`, else None.
+def local_jurors(juror: Juror) -> LocalReference | ReferenceAndJuror | None:
+    """The pool where the juror's name is `reference`, else None.
 
     Its options: `juror`, the name of a juror to mix in, and `weight`, the reference's share (0.5 if left out).
 

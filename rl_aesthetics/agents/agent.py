@@ -7,9 +7,7 @@ Safetensors cannot execute code when they are read.
 
 from __future__ import annotations
 
-import contextlib
 import json
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
@@ -23,12 +21,11 @@ from safetensors.torch import save
 
 from rl_aesthetics.edits.registry import STOP, TRANSFORMS
 from rl_aesthetics.errors import UserError
+from rl_aesthetics.files.atomic import write_file
+from rl_aesthetics.files.run_files import AGENT_FILE
 from rl_aesthetics.networks.q_network import QNetwork
 from rl_aesthetics.networks.registry import network_settings, of_last_format
 from rl_aesthetics.networks.settings import NetworkSettings
-
-AGENT_FILE = "agent.safetensors"
-"""The name that training gives to its best agent."""
 
 PACKAGED = Path(__file__).parent / "weights"
 """The folder of the agents that ship, with a card each."""
@@ -134,14 +131,7 @@ class DQNAgent:
         described = {each.name: getattr(self.description, each.name) for each in fields(self.description)}
         described["network"] = self.description.network.model_dump(mode="json")
         header = {"agent": json.dumps({"format": FORMAT, **described}, default=str)}
-        beside = file.with_name(f".{file.name}.{os.getpid()}")
-        try:
-            beside.write_bytes(save(tensors, metadata=header))
-            os.replace(beside, file)
-        except OSError as error:
-            with contextlib.suppress(OSError):
-                beside.unlink()
-            raise UserError(f"cannot write the agent to {file}: {error.strerror}") from error
+        write_file(file, save(tensors, metadata=header))
 
     @classmethod
     def load(cls, file: Path | str) -> DQNAgent:

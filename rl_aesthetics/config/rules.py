@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from rl_aesthetics.config.cluster import Juror
+from rl_aesthetics.config.exploration import Exploration
+from rl_aesthetics.config.learner import Learner
+from rl_aesthetics.config.section import Section
+from rl_aesthetics.config.training import RLTraining, State, Training
 from rl_aesthetics.networks.settings import AfterstateSettings
-
-if TYPE_CHECKING:
-    from rl_aesthetics.config.config import Config
-    from rl_aesthetics.config.exploration import Exploration
-    from rl_aesthetics.config.learner import Learner
-    from rl_aesthetics.config.training import State, Training
-
 
 UNUSED: dict[str, tuple[str, ...]] = {
     "all_actions": (
@@ -24,16 +22,17 @@ UNUSED: dict[str, tuple[str, ...]] = {
 """Settings that an algorithm does nothing with, by its name; those that are not named here use them all."""
 
 
-def check_unused(config: Config) -> None:
+def check_unused(config: Section, algorithm: str) -> None:
     """Raise ValueError where somebody set what the algorithm does nothing with: it would be ignored without a word."""
-    name = config.learner.algorithm
-    for key in UNUSED.get(name, ()):
+    for key in UNUSED.get(algorithm, ()):
         section: Any = config
         *path, setting = key.split(".")
         for part in path:
             section = getattr(section, part)
         if setting in section.model_fields_set:
-            raise ValueError(f"{key} is not for learner.algorithm={name}, which does nothing with it: leave it out")
+            raise ValueError(
+                f"{key} is not for learner.algorithm={algorithm}, which does nothing with it: leave it out"
+            )
 
 
 def without_unused(tree: dict[str, Any]) -> dict[str, Any]:
@@ -47,15 +46,15 @@ def without_unused(tree: dict[str, Any]) -> dict[str, Any]:
     return tree
 
 
-def check_all_actions(config: Config) -> None:
+def check_all_actions(guide: RLTraining, learner: Learner, juror: Juror) -> None:
     """Raise ValueError where the reward of every action is not known at once, or is not what would be learned."""
-    training, learner, reward = config.rl_training.training, config.learner, config.rl_training.reward
-    if training.gamma or config.juror.name != "reference" or learner.replay != "frames":
+    reward = guide.reward
+    if guide.training.gamma or juror.name != "reference" or learner.replay != "frames":
         raise ValueError(
             "learner.algorithm=all_actions needs rl_training.training.gamma=0, juror.name=reference and "
             "learner.replay=frames: only then is every action's value known at once"
         )
-    if config.juror.options.get("juror") is not None:
+    if juror.options.get("juror") is not None:
         raise ValueError(
             "learner.algorithm=all_actions learns similarity alone, which no juror is asked for: leave "
             "juror.options.juror out, or choose learner.algorithm=dqn"

@@ -57,7 +57,8 @@ class RLDataset:
             UserError: the folder or split is missing, holds no photo, is of another format version, or its annotations
                 are broken or name a file that is not there.
         """
-        self.root, self.split = Path(root), split
+        self.root: Path | None = Path(root)
+        self.split = split
         self._degraded: list[np.ndarray] | None = None
         self._originals: list[np.ndarray] | None = None
         self._thumbnails: dict[tuple[int, str], np.ndarray] = {}
@@ -143,6 +144,8 @@ class RLDataset:
     @property
     def folder(self) -> Path:
         """The split's folder."""
+        if self.root is None:
+            raise ValueError("a dataset in memory has no folder")
         return self.root / self.split
 
     def __len__(self) -> int:

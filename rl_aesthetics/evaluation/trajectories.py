@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from rl_aesthetics.evaluation.episodes import Episodes
     from rl_aesthetics.evaluation.evaluation import Evaluation
 
-TRAJECTORIES = "episodes.jsonl"
 KINDS = ("exact", "recovered", "improved", "unchanged", "worse")
 SORTS = ("judged", "worst", "best", "surprise", "photo")
 Kind = Literal["exact", "recovered", "improved", "unchanged", "worse"]

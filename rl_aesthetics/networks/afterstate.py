@@ -12,7 +12,6 @@ from rl_aesthetics.edits.registry import STOP
 from rl_aesthetics.edits.space import edit_space
 from rl_aesthetics.edits.view import edit_observations
 from rl_aesthetics.networks.q_network import QNetwork
-from rl_aesthetics.networks.settings import AfterstateSettings
 from rl_aesthetics.networks.trunks import WIDTHS, FoldedTrunk, convolution_trunk
 
 
@@ -23,26 +22,36 @@ class Afterstate(QNetwork):
     Sharing f over all actions is what lets it generalise to photos it never saw; the price is that acting looks at A
     images for a state. Learning looks only at the action that was taken.
 
-    With a `value_range` f is a logistic regression on that range, learned by cross-entropy, which has no vanishing
-    gradients where Huber's loss behind a sigmoid would, and cannot overshoot (compare arXiv 2403.03950). Where Q alone
-    depends on the result only (`Reward.telescopes`) that is what is learned (`values_include_score`). With `mirror`
-    outputs are means over an image and its mirror image in evaluation mode; rollout workers do without.
+    Args:
+        widths: channels of the convolutions (`convolution_trunk`); fewer act and learn faster. `WIDTHS` if left out.
+        value_range: the least and the greatest value there can be, if that is known (the scores' range, and the bonus).
+            Then f is a logistic regression on that range, learned by cross-entropy, which has no vanishing gradients
+            where Huber's loss behind a sigmoid would, and cannot overshoot (compare arXiv 2403.03950).
+        values_include_score: False where Q alone is what depends on the result only (`Reward.telescopes`).
+        mirror: in evaluation mode, outputs are means over an image and its mirror image; rollout workers do without.
     """
 
     values_include_score = True
+    trunk: nn.Sequential
 
-    def __init__(self, actions: Sequence[str], size: int, settings: AfterstateSettings):
+    def __init__(
+        self,
+        actions: Sequence[str],
+        size: int,
+        *,
+        widths: Sequence[int] | None = None,
+        value_range: tuple[float, float] | None = None,
+        values_include_score: bool = True,
+        mirror: bool = False,
+    ):
         super().__init__(actions, size)
-        if settings.value_range == "auto":
-            raise ValueError("value_range: auto is settled where reward and juror are known")
-        self.mirror, self.value_range = settings.mirror, settings.value_range
-        self.values_include_score = settings.includes_score
-        widths = settings.widths or WIDTHS
+        self.mirror, self.value_range, self.values_include_score = mirror, value_range, values_include_score
+        widths = widths or WIDTHS
         self._folded: FoldedTrunk | None = None
         self.register_load_state_dict_post_hook(lambda network, _: network._forget_folded())
         self.trunk = convolution_trunk(widths)
         self.head = nn.Linear(widths[-1], 2)
-        self.to(memory_format=torch.channels_last)
+        self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.edits = tuple(name for name in self.actions if name != STOP)
         space = edit_space(self.actions)
         first_A = space.after(0, np.arange(len(self.actions)))

@@ -108,7 +108,16 @@ class HeadSettings(NetworkSettings):
     def build(self, actions: Sequence[str], size: int) -> QNetwork:
         from rl_aesthetics.networks.q_network import HeadPerAction
 
-        return HeadPerAction(actions, size, self.trunk(size), self.hidden, self)
+        return HeadPerAction(
+            actions,
+            size,
+            self.trunk(size),
+            self.hidden,
+            dueling=self.dueling,
+            num_atoms=self.num_atoms,
+            value_support=self.value_support,
+            noisy=self.noisy,
+        )
 
 
 class AfterstateSettings(NetworkSettings):
@@ -148,7 +157,16 @@ class AfterstateSettings(NetworkSettings):
     def build(self, actions: Sequence[str], size: int) -> QNetwork:
         from rl_aesthetics.networks.afterstate import Afterstate
 
-        return Afterstate(actions, size, self)
+        if self.value_range == "auto":
+            raise ValueError("value_range: auto is settled where reward and juror are known")
+        return Afterstate(
+            actions,
+            size,
+            widths=self.widths,
+            value_range=self.value_range,
+            values_include_score=self.includes_score,
+            mirror=self.mirror,
+        )
 
 
 class ToneSettings(NetworkSettings):
@@ -196,4 +214,5 @@ class ToneSettings(NetworkSettings):
     def build(self, actions: Sequence[str], size: int) -> QNetwork:
         from rl_aesthetics.networks.tone import Tone
 
-        return Tone(actions, size, self)
+        options = self.model_dump(exclude={"kind"})
+        return Tone(actions, size, **options)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -12,7 +13,6 @@ from rl_aesthetics.edits.registry import STOP, TRANSFORMS
 from rl_aesthetics.networks.change_price import ChangePrice
 from rl_aesthetics.networks.heads import ActionHead
 from rl_aesthetics.networks.q_network import HeadPerAction
-from rl_aesthetics.networks.settings import ToneSettings
 from rl_aesthetics.networks.tone_trunk import ToneTrunk
 
 STRENGTHS = edit_state.FINELY
@@ -30,24 +30,44 @@ class Tone(HeadPerAction):
 
     The last layer also estimates how far each parameter of `STRENGTHS` still is from the original's. The degradation's
     strengths are known while training: an auxiliary task (arXiv 1611.05397) that says more of a photo than rewards do,
-    and whose estimates nobody needs afterwards. Members learn side by side from the same samples; their errors on
-    photos that none has seen are not the same ones. The price of change (`ChangePrice`) is computed and only the rest
-    learned, where it is known.
+    and whose estimates nobody needs afterwards.
+
+    Args:
+        histograms, dropout: of `ToneTrunk`.
+        members: networks that learn side by side from the same samples; a value is the mean of theirs. Their errors on
+            photos that none has seen are not the same ones.
+        value_scale: what the outputs are divided by: rewards are hundredths, a new network's outputs tenths.
+        change_limit, change_price: of the reward; the price is then computed (`ChangePrice`) and only the rest learned.
     """
 
-    def __init__(self, actions: Sequence[str], size: int, settings: ToneSettings):
-        super().__init__(actions, size, _trunk(settings), HIDDEN)
+    trunk: ToneTrunk
+    scale_A: Tensor
+
+    def __init__(
+        self,
+        actions: Sequence[str],
+        size: int,
+        *,
+        histograms: Sequence[int],
+        dropout: float,
+        members: int,
+        value_scale: float,
+        change_limit: float,
+        change_price: float,
+    ):
+        super().__init__(actions, size, ToneTrunk(histograms, dropout), HIDDEN)
         values = self.head  # its place is taken by one that estimates strengths, too
         outputs = len(self.actions) + len(STRENGTHS)
         self.head = ActionHead(values.features, HIDDEN, outputs)
         self.others = nn.ModuleList(
-            nn.ModuleDict({"trunk": _trunk(settings), "head": ActionHead(values.features, HIDDEN, outputs)})
-            for _ in range(settings.members - 1)
+            nn.ModuleDict(
+                {"trunk": ToneTrunk(histograms, dropout), "head": ActionHead(values.features, HIDDEN, outputs)}
+            )
+            for _ in range(members - 1)
         )
-        limit, price = settings.change_limit, settings.change_price
-        self.price = ChangePrice(self.actions, limit, price) if limit < 1 else None
+        self.price = ChangePrice(self.actions, change_limit, change_price) if change_limit < 1 else None
         scale_A = torch.tensor([_steps(name) for name in self.actions])
-        self.register_buffer("scale_A", scale_A / settings.value_scale, persistent=False)
+        self.register_buffer("scale_A", scale_A / value_scale, persistent=False)
 
     def forward(self, observations_BCHW: Tensor) -> Tensor:
         return self.of_description(self.trunk.describe(observations_BCHW), observations_BCHW)
@@ -62,14 +82,11 @@ class Tone(HeadPerAction):
     def learned(self, described_BD: Tensor) -> tuple[Tensor, Tensor]:
         """What each of M members makes of what `trunk.describe` gives: values without the price of change
         `(M, B, A)`, and estimated strengths `(M, B, len(STRENGTHS))`."""
-        members = [(self.trunk, self.head), *((other["trunk"], other["head"]) for other in self.others)]
+        members: list[tuple[Any, Any]] = [(self.trunk, self.head)]
+        members += [(other["trunk"], other["head"]) for other in cast("list[nn.ModuleDict]", self.others)]
         outputs_MBO = torch.stack([head(trunk.of_description(described_BD))[..., 0] for trunk, head in members])
         actions = len(self.actions)
         return outputs_MBO[..., :actions] * self.scale_A, outputs_MBO[..., actions:]
-
-
-def _trunk(settings: ToneSettings) -> ToneTrunk:
-    return ToneTrunk(settings.histograms, settings.dropout)
 
 
 def _steps(name: str) -> float:

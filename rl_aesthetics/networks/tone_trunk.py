@@ -32,6 +32,7 @@ class ToneTrunk(nn.Module):
     """
 
     channels, describes = 4, True
+    edit_units: Tensor
     shares = _JOINT**3 + 3 * _OWN + QUANTILE_FEATURES
 
     def __init__(self, widths: Sequence[int], dropout: float):

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from rl_aesthetics.agents.agent import DQNAgent
 from rl_aesthetics.agents.edit_session import Policy
 from rl_aesthetics.datasets.dataset import RLDataset
+from rl_aesthetics.errors import Progress
 from rl_aesthetics.evaluation import reward_hacking
 from rl_aesthetics.evaluation.compatibility import check_actions
 from rl_aesthetics.evaluation.episodes import Episodes
@@ -33,7 +34,7 @@ def evaluate(
     agent_file: Path | str = "",
     max_steps: int | None = None,
     oracle: bool = True,
-    progress: Callable[[str, int, int], None] | None = None,
+    progress: Progress | None = None,
     held_out: Mapping[str, Scorer] | None = None,
 ) -> dict[str, Any]:
     """Let an agent edit every photo of a split, put it beside the baselines, and write the report.

@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     from rl_aesthetics.evaluation.episodes import Episodes
     from rl_aesthetics.evaluation.evaluation import Evaluation
 
-FILMSTRIP = "filmstrip.jsonl"
 PHOTOS, MOMENTS = 8, 8
 
 

@@ -28,7 +28,8 @@ from rich.table import Table
 
 from rl_aesthetics.edits.registry import STOP, TRANSFORMS
 from rl_aesthetics.errors import UserError
-from rl_aesthetics.evaluation.trajectories import TRAJECTORIES, Trajectory, write_trajectories
+from rl_aesthetics.evaluation.trajectories import Trajectory, write_trajectories
+from rl_aesthetics.files.run_files import BEFORE_AFTER, PICTURES, REPORT, RESULTS, SUMMARY, TRAJECTORIES
 from rl_aesthetics.reports.before_after import before_after
 from rl_aesthetics.reports.episode_pictures import write_pictures
 from rl_aesthetics.reports.evaluation_view import ORIGINAL_NOTE, policy_name, uses_originals
@@ -38,8 +39,6 @@ if TYPE_CHECKING:
     from rl_aesthetics.evaluation.episodes import Episodes
     from rl_aesthetics.evaluation.evaluation import Evaluation
 
-RESULTS, PICTURES, SUMMARY = "results.csv", "before_after", "summary.json"
-PAGE, CHARTS = "report.html", "pictures"
 
 COLUMNS = (
     "image_id",
@@ -141,19 +140,19 @@ def write(
     beside = Path(tempfile.mkdtemp(prefix=".evaluation-", dir=output_dir))
     try:
         _write_results(beside / RESULTS, evaluation, episodes)
-        _write_pictures(beside / PICTURES, evaluation, episodes)
+        _write_pictures(beside / BEFORE_AFTER, evaluation, episodes)
         text = json.dumps(summary, indent=2, allow_nan=False)
         (beside / SUMMARY).write_text(text + "\n", encoding="utf-8")
-        (beside / CHARTS).mkdir()
+        (beside / PICTURES).mkdir()
         if trajectories:
             write_trajectories(beside / TRAJECTORIES, trajectories)
-            (beside / PAGE).write_text(render_report(evaluation.dataset, trajectories, summary), encoding="utf-8")
-            write_pictures(beside / CHARTS, evaluation.dataset, trajectories)
+            (beside / REPORT).write_text(render_report(evaluation.dataset, trajectories, summary), encoding="utf-8")
+            write_pictures(beside / PICTURES, evaluation.dataset, trajectories)
         (output_dir / SUMMARY).unlink(missing_ok=True)  # of an older report, whose other files go now
-        for name in (PICTURES, CHARTS):
+        for name in (BEFORE_AFTER, PICTURES):
             if (output_dir / name).exists():
                 os.replace(output_dir / name, beside / f"old_{name}")
-        for name in (PICTURES, CHARTS, RESULTS, TRAJECTORIES, PAGE, SUMMARY):
+        for name in (BEFORE_AFTER, PICTURES, RESULTS, TRAJECTORIES, REPORT, SUMMARY):
             if (beside / name).exists():
                 os.replace(beside / name, output_dir / name)
             else:

@@ -14,18 +14,24 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
-from rl_aesthetics.agents.agent import AGENT_FILE, DQNAgent
+from rl_aesthetics.agents.agent import DQNAgent
 from rl_aesthetics.datasets.annotations import ANNOTATIONS, SPLITS
 from rl_aesthetics.datasets.dataset import RLDataset
-from rl_aesthetics.evaluation.trajectories import TRAJECTORIES
-from rl_aesthetics.reports.report import SUMMARY
-from rl_aesthetics.reports.training_view import METRICS
+from rl_aesthetics.files.run_files import (
+    AGENT_FILE,
+    BEFORE_AFTER,
+    CONFIG_FILE,
+    EPOCH_AGENTS,
+    METRICS_FILE,
+    SUMMARY,
+    TRAJECTORIES,
+)
 from rl_aesthetics.scores.scorer import Scorer
 
 T = TypeVar("T")
 MAX_DEPTH = 5
 RESCAN_SECONDS = 5.0
-_DEEP = {"images", "originals", "before_after", "checkpoints", "mlartifacts", "mlflow_spool", "node_modules"}
+_DEEP = {"images", "originals", BEFORE_AFTER, EPOCH_AGENTS, "mlartifacts", "mlflow_spool", "node_modules"}
 
 
 @dataclass
@@ -77,7 +83,7 @@ class Library:
             name = self.root.resolve().name or "runs" if name == "." else name
             if AGENT_FILE in files:
                 found.agents[name] = path / AGENT_FILE
-            if METRICS in files and "config.yaml" in files:
+            if METRICS_FILE in files and CONFIG_FILE in files:
                 found.trainings[name] = path
             if SUMMARY in files and TRAJECTORIES in files:
                 found.evaluations[name] = path

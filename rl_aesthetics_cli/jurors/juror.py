@@ -15,7 +15,7 @@ from rl_aesthetics_cli.options import HeldOut, JurorName, JurorOptions, PhotoFol
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from juror_service.training.train import Progress
+    from juror_service.training.train import FitStep
 
 app = typer.Typer(
     help="The jurors, who give the scores: list, try, measure, serve and train them.", no_args_is_help=True
@@ -129,13 +129,12 @@ def train(
 
 
 @contextmanager
-def _progress(console: Console, steps: int) -> Iterator[Callable[[Progress], None]]:
+def _progress(console: Console, steps: int) -> Iterator[Callable[[FitStep], None]]:
     """A bar on a terminal, one plain line per report elsewhere; both on stderr."""
     if not console.is_terminal:
         yield lambda p: console.print(f"step {p.step} of {p.steps}, loss {p.loss:.4f}", highlight=False)
         return
-    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
-    from rich.progress import Progress as Bar
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
     columns = (
         TextColumn("training"),
@@ -144,6 +143,6 @@ def _progress(console: Console, steps: int) -> Iterator[Callable[[Progress], Non
         TextColumn("{task.fields[loss]}"),
         TimeRemainingColumn(),
     )
-    with Bar(*columns, console=console) as bar:
+    with Progress(*columns, console=console) as bar:
         task = bar.add_task("training", total=steps, loss="")
         yield lambda p: bar.update(task, completed=p.step, loss=f"loss {p.loss:.4f}")

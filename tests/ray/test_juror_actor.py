@@ -263,16 +263,20 @@ def test_calls_go_to_the_less_loaded_replica():
     assert fast > slow
 
 
-def test_an_actor_with_a_cache_computes_an_image_once_for_all_workers():
-    scorer = start_jurors(slow_juror(0.05), num_cpus=0.1, cache_images=1000)
+def test_a_pool_grows_to_so_many_replicas_and_lets_them_go_at_its_end():
+    pool = start_jurors(MeanJuror, num_cpus=0.1)
+    assert not pool.grow(1)
+    assert pool.grow(2)
+    assert len(pool.readings(timeout_s=30)) == pool.metrics(timeout_s=30)["juror_replicas"] == 2
     images = some_images(4)
-    in_threads(3, lambda number: np.testing.assert_array_equal(scorer.score(images), mean_scores(images)))
-    np.testing.assert_array_equal(scorer.score(images), mean_scores(images))
-    (stats,) = scorer.stats()
-    assert stats["images"] == 4
-    assert stats["cache_hits"] + stats["cache_shared"] == 12
-    assert stats["cache_hits"] >= 4
-    assert scorer.metrics(timeout_s=30)["juror_cache_hit_rate"] == 12 / 16
+    np.testing.assert_array_equal(pool.score(images), mean_scores(images))
+    travelled = pickle.loads(pickle.dumps(pool))
+    assert not travelled.grow(3)  # it belongs to whoever started it
+    pool.close()
+    until = time.monotonic() + 30
+    while pool.metrics(timeout_s=30)["juror_replicas"] and time.monotonic() < until:
+        time.sleep(0.05)
+    assert pool.metrics(timeout_s=30) == {"juror_replicas": 0}
 
 
 def test_what_is_tracked_is_of_the_replicas_that_answer():
@@ -284,7 +288,6 @@ def test_what_is_tracked_is_of_the_replicas_that_answer():
     assert both["juror_images_per_batch"] == 2
     assert both["juror_inference_ms_p50"] >= 10
     assert 0 < both["juror_busy_share"] < 1
-    assert "juror_cache_hit_rate" not in both
     for number, left in ((0, 1), (1, 0)):
         ray.kill(scorer.actors[number])  # which does not wait: one more answer may come
         until = time.monotonic() + 10

@@ -37,6 +37,11 @@ REPLAYS = {
         "learner.target_action=stored",
         "learner.learning_rate_end=0.0001",
         "learner.weight_average=0.9",
+        "curriculum.enabled=true",
+        "curriculum.max_depth=3",
+        "curriculum.measure=improved",
+        "curriculum.threshold=0",  # every epoch passes, and every third one makes episodes deeper
+        "curriculum.patience=3",
     ),
 }
 
@@ -172,6 +177,8 @@ def test_two_halves_of_every_option_equal_the_whole_bit_for_bit(dataset, tmp_pat
     whole = trained(configured(dataset, tmp_path / "whole", *REPLAYS["reference"]), scorer=juror)
     halves = configured(dataset, tmp_path / "halves", *REPLAYS["reference"])
     stop_in_step(halves, len(whole.history), scorer=juror)
+    _, parts = CheckpointStore(halves.output / "state").newest()
+    assert parts["training"]["depths"] == {"passed": 2}  # the next epoch that passes makes them deeper
     check_equal(whole, trained(halves, resume="auto", scorer=juror))
 
 

@@ -16,17 +16,17 @@ import uvicorn
 
 from juror_service.jurors.pocket_network import load_pocket_network
 from juror_service.jurors.registry import load_juror
-from rl_aesthetics.agents.agent import AGENT_FILE, AgentDescription, DQNAgent
+from rl_aesthetics.agents.agent import AgentDescription, DQNAgent
 from rl_aesthetics.datasets.annotations import Record, write_annotations
 from rl_aesthetics.datasets.dataset import RLDataset
 from rl_aesthetics.datasets.degrade import degrade
 from rl_aesthetics.datasets.tonal_degradation import sequence_of
 from rl_aesthetics.edits.registry import REVERSIBLE, STOP, action_names
 from rl_aesthetics.evaluation.trajectories import read_trajectories
+from rl_aesthetics.files.run_files import AGENT_FILE, FILMSTRIP
 from rl_aesthetics.networks.registry import make_network
 from rl_aesthetics.photos.resize import reduce_image
 from rl_aesthetics.reports.evaluate import evaluate
-from rl_aesthetics.reports.filmstrip import FILMSTRIP
 from rl_aesthetics.scores.reference import ReferenceScorer
 from rl_aesthetics.scores.scorer import FunctionScorer
 from rl_aesthetics.studio.app import create_app

@@ -10,11 +10,11 @@ from typing import Annotated, Literal
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
-from rl_aesthetics.errors import UserError
+from rl_aesthetics.errors import Progress, UserError
 from rl_aesthetics.photos.sources.archive import extract
 from rl_aesthetics.photos.sources.download import download
 from rl_aesthetics.photos.sources.folder import open_folder
-from rl_aesthetics.photos.sources.source import PhotoSource, Progress
+from rl_aesthetics.photos.sources.source import PhotoSource
 
 _Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 

@@ -14,10 +14,10 @@ from fastapi import APIRouter, HTTPException, Request, Response
 from rl_aesthetics.datasets.dataset import RLDataset
 from rl_aesthetics.edits import recipe
 from rl_aesthetics.errors import UserError
-from rl_aesthetics.evaluation.trajectories import TRAJECTORIES, Trajectory, read_trajectories, select
+from rl_aesthetics.evaluation.trajectories import Trajectory, read_trajectories, select
+from rl_aesthetics.files.run_files import SUMMARY, TRAJECTORIES
 from rl_aesthetics.photos.resize import fit_within
 from rl_aesthetics.photos.write import encode_webp
-from rl_aesthetics.reports.report import SUMMARY
 from rl_aesthetics.reports.report_page import evaluation_context
 from rl_aesthetics.studio.library import Library
 from rl_aesthetics.studio.site import TheSite

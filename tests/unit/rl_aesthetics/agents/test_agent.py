@@ -9,9 +9,10 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
-from rl_aesthetics.agents.agent import AGENT_FILE, AgentDescription, DQNAgent
+from rl_aesthetics.agents.agent import AgentDescription, DQNAgent
 from rl_aesthetics.edits.registry import REVERSIBLE, STOP
 from rl_aesthetics.errors import UserError
+from rl_aesthetics.files.run_files import AGENT_FILE
 from rl_aesthetics.networks.registry import NETWORKS
 from rl_aesthetics.networks.settings import AfterstateSettings, ToneSettings
 
@@ -124,7 +125,7 @@ def test_saving_replaces_an_older_file_and_leaves_nothing_beside_it(file):
 
 
 def test_saving_into_a_missing_folder_is_a_users_mistake(tmp_path):
-    with pytest.raises(UserError, match=r"cannot write the agent to .*No such file"):
+    with pytest.raises(UserError, match=r"cannot write .*No such file"):
         DQNAgent(description()).save(tmp_path / "nowhere" / "a.safetensors")
 
 

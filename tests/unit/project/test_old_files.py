@@ -16,7 +16,7 @@ from rl_aesthetics.config.sweep_plan import load_plan
 from rl_aesthetics.datasets.dataset import RLDataset
 from rl_aesthetics.errors import UserError
 
-FILES = Path(__file__).parents[1] / "files" / "format_1"
+FILES = Path(__file__).parents[2] / "files" / "format_1"
 VALUES = json.loads((FILES / "values.json").read_text())
 CONFIGS = sorted(path for path in FILES.glob("*/**/*.yaml") if path.stem != "sweep")
 NOW = {
