@@ -10,7 +10,7 @@ ELEMENT = {np.dtype("uint8"): TensorProto.UINT8, np.dtype("float32"): TensorProt
 
 
 def model(node, *inputs, to=None, constants=()):
-    """The name of a file with a model of one node: its inputs are `a` and `b`, shaped as these arrays, its output `y`."""
+    """A file with a model of one node: its inputs are `a` and `b`, shaped as these arrays, its output `y`."""
     kind = ELEMENT[inputs[0].dtype]
     given = [helper.make_tensor_value_info(name, kind, array.shape) for name, array in zip("ab", inputs, strict=False)]
     y = helper.make_tensor_value_info("y", kind, to or inputs[0].shape)
