@@ -14,6 +14,6 @@ for package in "$@"; do
   if [[ $package == torch==* ]]; then "${pip[@]}" "$package"; fi
 done
 "${pip[@]}" "$@"
-export PATH="$folder/python/bin:$PATH" PYTHONPATH="$findings" PYTHONPYCACHEPREFIX="$folder/cache" OMP_NUM_THREADS=1
+export PATH="$folder/python/bin:$PATH" PYTHONPATH="$findings" PYTHONDONTWRITEBYTECODE=1 OMP_NUM_THREADS=1
 export PYTHONWARNINGS=ignore
 echo "$(basename "$0" .sh): $*"
