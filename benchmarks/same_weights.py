@@ -4,13 +4,15 @@
     python benchmarks/same_weights.py HEAD $(git stash create)         # changes that are not committed yet
     python benchmarks/same_weights.py main HEAD --kinds photographic --seeds 0
     python benchmarks/same_weights.py main HEAD --kinds rainbow        # a head per action, curriculum, priorities
+    python benchmarks/same_weights.py main HEAD --kinds reversible_resumed photographic_resumed
     python benchmarks/same_weights.py main HEAD --json FILE
 
 Both commits are checked out in a temporary folder. Each makes its own datasets from the same made-up photos, and trains
 on them with `learner.lockstep=true`, each time in a process and on a Ray of its own, with its own preset and a few
 settings that make it small. Compared are the datasets (every byte), the trained weights after each epoch (the running
 average where the preset keeps one; names of tensors do not count, as a refactoring may change them) and what was
-measured in training and validation. Exits with 0 if all of it is equal, with 1 if not, with 2 if a commit cannot train.
+measured in training and validation. Kinds that are `resumed` go on from the checkpoints in tests/files, which an early
+version wrote. Exits with 0 if all of it is equal, with 1 if not, with 2 if a commit cannot train.
 
 Where a commit calls a setting otherwise, add what it says to the setting's alternatives below. It deliberately leaves
 out whether the agent is any good, and everything after training. It needs nothing of the project itself but git.
@@ -23,6 +25,7 @@ import contextlib
 import hashlib
 import json
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -36,6 +39,7 @@ import numpy as np
 from safetensors import safe_open
 
 ROOT = Path(__file__).parents[1]
+BEGUN = ROOT / "tests" / "files" / "format_1"
 PHOTOS, EPOCHS = 28, 4
 PATIENCE_S = 900
 COMMAND_LINES = {"rl_aesthetics_cli": ("-m", "rl_aesthetics_cli")}
@@ -47,7 +51,9 @@ PRESETS = ("rl_aesthetics/config/presets", "configs")
 Choice = tuple[tuple[str, ...], ...]
 """Alternatives, each one or several settings; a commit is given the first that it understands."""
 
+KEEP: Choice = (("learner.keep_checkpoints=9",),)
 SMALL: tuple[Choice, ...] = (
+    KEEP,
     ((f"training.num_epochs={EPOCHS}",),),
     (("training.batch_size=32",),),
     (("training.replay_capacity=2000",),),
@@ -55,12 +61,11 @@ SMALL: tuple[Choice, ...] = (
     ((f"training.validation_frequency={EPOCHS // 2}",),),
     (("training.epsilon_decay=0.97",),),
     (("learner.learning_starts=32",),),
-    ((f"learner.keep_checkpoints={EPOCHS}",),),
     (("learner.threads=1",),),
     (("ray.num_cpus=2",),),
     (("ray.num_rollout_workers=1", "learner.max_minutes=null", "learner.lockstep=true"),),
 )
-"""Settings of every kind."""
+"""Settings of every training that is begun here."""
 
 TARGET_NETWORK: Choice = (("training.target_update_frequency=7",),)
 """Of kinds that have one."""
@@ -68,19 +73,30 @@ TARGET_NETWORK: Choice = (("training.target_update_frequency=7",),)
 
 @dataclass(frozen=True)
 class Kind:
-    """A way of training: what degrades the photos, the preset, and what is set besides `SMALL`."""
+    """A way of training: the preset, what degrades the photos, what is set; or what of `BEGUN` is gone on with."""
 
-    preset: str
+    preset: str = ""
     generate: tuple[str, ...] = ("--depth", "2")
     settings: tuple[Choice, ...] = ()
+    begun: str = ""
 
 
 KINDS = {
-    "reversible": Kind("tuned", settings=(TARGET_NETWORK, (("learner.crops=4",),), (("juror.options={threads: 1}",),))),
+    "reversible": Kind(
+        "tuned",
+        settings=(
+            *SMALL,
+            TARGET_NETWORK,
+            (("learner.crops=4",),),
+            (("learner.augment=false",), ()),  # the first of both also crops when it replays, the later ones never do
+            (("juror.options={threads: 1}",),),
+        ),
+    ),
     "photographic": Kind(
         "photographic",
         generate=("--depth", "2", "--transformation", "tonal", "--juror", "reference"),
         settings=(
+            *SMALL,
             (("training.max_steps_per_episode=6",),),
             (("reward.change_price=0.002", "reward.step_penalty=0.0"),),  # so little learned, it would only ever stop
         ),
@@ -88,6 +104,7 @@ KINDS = {
     "rainbow": Kind(
         "default",
         settings=(
+            *SMALL,
             (
                 ("learner.dueling=true", "learner.num_atoms=11", "learner.noisy=true"),
                 ("learner.network={kind: simple_cnn, dueling: true, num_atoms: 11, noisy: true}",),
@@ -99,6 +116,8 @@ KINDS = {
             (("juror.options={threads: 1}",),),
         ),
     ),
+    "reversible_resumed": Kind(settings=(KEEP,), begun="reversible"),
+    "photographic_resumed": Kind(settings=(KEEP,), begun="photographic"),
 }
 
 
@@ -166,39 +185,46 @@ class Commit:
 
     def settings(self, kind: Kind) -> list[str]:
         """What to set besides the preset, in this commit's words."""
-        settings: list[str] = []
-        for choice in (*SMALL, *kind.settings):
+        for choice in kind.settings:
             if choice not in self.chosen:
                 self.chosen[choice] = self._understood(choice, kind)
-            settings += self.chosen[choice]
-        return settings
+        return [setting for choice in kind.settings for setting in self.chosen[choice]]
 
     def _understood(self, choice: Choice, kind: Kind) -> tuple[str, ...]:
         *others, last = choice
         for settings in others:
             with contextlib.suppress(CannotTrain):
-                self.run("train", "--config", self.preset(kind.preset), "--dry-run", *settings)
+                preset = ("--config", self.preset(kind.preset)) if kind.preset else ()
+                self.run("train", *preset, "--dry-run", *settings)
                 return settings
         return last  # whether it is understood shows when it is used
 
     def generate(self, name: str, photos: Path) -> str:
-        """Make the dataset of a kind; returns its hash."""
-        folder = self.work / name / "data"
-        small = ("--max-size", "96", "--split-ratios", "0.75,0.25,0", "--workers", "1", "--seed", "7")
-        self.run("generate", "--source", photos, "--output", folder, *small, *KINDS[name].generate)
+        """Make the dataset of a kind, or take the one of a training that was begun; returns its hash."""
+        kind, folder = KINDS[name], self.work / name / "data"
+        if kind.begun:
+            shutil.copytree(BEGUN / "datasets" / kind.begun, folder)
+        else:
+            small = ("--max-size", "96", "--split-ratios", "0.75,0.25,0", "--workers", "1", "--seed", "7")
+            self.run("generate", "--source", photos, "--output", folder, *small, *kind.generate)
         digest = hashlib.sha256()
         for file in sorted(path for path in folder.rglob("*") if path.is_file()):
             digest.update(f"{file.relative_to(folder)} {file.stat().st_size}\n".encode() + file.read_bytes())
         return digest.hexdigest()
 
-    def train(self, name: str, seed: int) -> tuple[list[str], str]:
-        """Train on the dataset of a kind; returns the hashes of the weights after each epoch, and of the metrics."""
+    def train(self, name: str, seed: int) -> tuple[dict[int, str], str]:
+        """Train on the dataset of a kind; returns the hashes of the weights by epoch, and of the metrics."""
         kind, output = KINDS[name], self.work / name / f"seed_{seed}"
-        places = (f"dataset={self.work / name / 'data'}", f"output={output}", f"learner.seed={seed}")
-        tracking = f"mlflow.tracking_uri=sqlite:///{self.work}/mlflow.db"
-        self.run("train", "--config", self.preset(kind.preset), *places, tracking, *self.settings(kind))
-        weights = [weights_hash(file) for file in sorted(output.rglob("epoch_*.safetensors"))]
-        if len(set(weights)) != EPOCHS:
+        settings = [f"dataset={self.work / name / 'data'}", f"output={output}", *self.settings(kind)]
+        settings.append(f"mlflow.tracking_uri=sqlite:///{self.work}/mlflow.db")
+        if kind.begun:
+            shutil.copytree(BEGUN / "trainings" / kind.begun, output)
+            self.run("train", "--config", output / "config.yaml", "--resume", "auto", *settings)
+        else:
+            self.run("train", "--config", self.preset(kind.preset), *settings, f"learner.seed={seed}")
+        files = sorted(output.rglob("epoch_*.safetensors"))
+        weights = {int(file.stem.removeprefix("epoch_")): weights_hash(file) for file in files}
+        if not EPOCHS <= len(weights) == len(set(weights.values())):
             raise CannotTrain(f"{self.name} did not learn in each of {EPOCHS} epochs of {name}: {weights}")
         return weights, metrics_hash(output / "metrics.jsonl")
 
@@ -255,16 +281,15 @@ def checked_out(names: list[str]) -> Iterator[tuple[list[Commit], Path]]:
 def compare(commits: list[Commit], photos: Path, kind: str, seeds: list[int]) -> Iterator[dict]:
     """The rows of one kind, as they become known."""
     datasets = [commit.generate(kind, photos) for commit in commits]
-    for seed in seeds:
+    for seed in [0] if KINDS[kind].begun else seeds:
         started = time.perf_counter()
-        trained = [commit.train(kind, seed) for commit in commits]
-        (ours, our_metrics), (theirs, their_metrics) = trained
-        unlike = [epoch for epoch, (a, b) in enumerate(zip(ours, theirs, strict=True), 1) if a != b]
+        (ours, our_metrics), (theirs, their_metrics) = [commit.train(kind, seed) for commit in commits]
+        unlike = [epoch for epoch in sorted({*ours, *theirs}) if ours.get(epoch) != theirs.get(epoch)]
         row = {
             "kind": kind,
             "seed": seed,
             "dataset": datasets,
-            "weights": [ours[-1], theirs[-1]],
+            "weights": [weights[max(weights)] for weights in (ours, theirs)],
             "metrics": [our_metrics, their_metrics],
             "differs_from_epoch": unlike[0] if unlike else None,
         }

@@ -31,7 +31,7 @@ from ray_cluster.learner.algorithm import Algorithm
 from ray_cluster.learner.q_module import LOSS, TD_ERROR, TD_TARGET, QModule
 from ray_cluster.replay.replay import ReplayBuffer
 from rl_aesthetics.config.learner import Learner
-from rl_aesthetics.edits import photographic, tone
+from rl_aesthetics.edits import edit_state, tone
 from rl_aesthetics.episodes.all_action_rewards import ActionRewards
 from rl_aesthetics.episodes.photos import EpisodePhotos
 from rl_aesthetics.networks.q_network import QNetwork
@@ -92,7 +92,7 @@ class AllActionNotes:
         for row, number in enumerate(photos_B.tolist()):
             if (strengths := self.photos.strengths(number)) is not None:
                 wrong_BP[row] = [strengths.get(name, 0.0) for name in STRENGTHS]
-        return -(wrong_BP + photographic.tones(states_B)[:, _STRENGTH_PLACES])
+        return -(wrong_BP + edit_state.tones(states_B)[:, _STRENGTH_PLACES])
 
 
 class AllActionsModule(QModule):
@@ -103,7 +103,7 @@ class AllActionsModule(QModule):
     as one of temperature, a bright photo more than a dark one, and without the division most of the loss would be how
     bad great edits of bright photos are, where what matters is which small one is good.
 
-    The squared errors of the estimated strengths, where the network has any, are added.
+    The squared errors of the estimated strengths are added, where the network makes any.
 
     A training batch has `ACTION_REWARDS` and `SPREADS` `(B, A)`, `REMAINING` `(B, P)`, and `DESCRIBED` `(B, D)`, or
     `OBS` where what the network sees is learned, too.
@@ -125,9 +125,8 @@ class AllActionsModule(QModule):
             values_MBA, estimates_MBP = self.network.learned(batch[DESCRIBED])
             errors_MBA = values_MBA - targets_BA
             loss_B = (errors_MBA / batch[SPREADS]).square().mean(2).sum(0)
-            if estimates_MBP.shape[2]:
-                wrong_MBP = estimates_MBP - batch[REMAINING]
-                loss_B = loss_B + wrong_MBP.nan_to_num().square().mean(2).sum(0)  # NaN: strengths are not known
+            wrong_MBP = estimates_MBP - batch[REMAINING]
+            loss_B = loss_B + wrong_MBP.nan_to_num().square().mean(2).sum(0)  # NaN: strengths are not known
         return {LOSS: loss_B, TD_ERROR: errors_MBA.detach().mean(0).abs().amax(1), TD_TARGET: targets_BA}
 
 

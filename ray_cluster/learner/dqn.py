@@ -1,8 +1,8 @@
 """Deep Q-learning (arXiv 1312.5602) and what was added to it since: the values of the actions that were taken.
 
-Options, each a setting of its own: a next action chosen by the online network (double Q, arXiv 1509.06461) or
-remembered, returns over n steps, replay in proportion to the errors (arXiv 1511.05952), distributions in place of means
-(arXiv 1707.06887, in the network), observations rendered anew when they are replayed.
+Options, each a setting of its own: a next action chosen by the online network (double Q, arXiv 1509.06461) or stored
+with the transition, returns over n steps, replay in proportion to the errors (arXiv 1511.05952), distributions in place
+of means (arXiv 1707.06887, in the network), observations rendered anew when they are replayed.
 """
 
 from __future__ import annotations
@@ -32,9 +32,8 @@ from rl_aesthetics.plan.run_plan import RunPlan
 class DQNModule(QModule, TargetNetworkAPI):  # type: ignore[misc]  # Ray's are untyped
     """`QModule` with a target network, and the TD errors of the actions that were taken.
 
-    `model_config` has `double_q` and `remember_next_action` besides: whether the next action is the one that the
-    behaviour policy preferred when it got there, which for the afterstate network saves looking at every action's
-    result again.
+    `model_config` has `target_action` besides: `online` (double Q), `target`, or `stored`, what the behaviour policy
+    preferred when it got there, which for the afterstate network saves looking at every action's result again.
 
     A training batch has, of B transitions over n steps or fewer: observations and actions of the first step; the sum of
     discounted rewards (`REWARDS`) and the discount of what follows (`DISCOUNTS`: γ to the power of the steps, 0 at the
@@ -94,11 +93,12 @@ class DQNModule(QModule, TargetNetworkAPI):  # type: ignore[misc]  # Ray's are u
 
     def following(self, batch: dict[str, Any]) -> Tensor:
         """What is expected after the last step: the target network's value of one action, float32 `(B,)`, or its
-        distribution. The action is the remembered one, or the arg max of the online or of the target network."""
+        distribution. The action is the stored one, or the arg max of the online or of the target network."""
         after, target = batch[Columns.NEXT_OBS], self._target_network
-        if self.model_config["remember_next_action"]:
+        chooser = self.model_config["target_action"]
+        if chooser == "stored":
             return target.following(after, batch[NEXT_ACTIONS].clamp(min=0))
-        if not self.model_config["double_q"]:
+        if chooser == "target":
             return target.following(after, None)
         self.network.eval()  # choosing is no training: running statistics, and they stay as they are
         chosen_B = self.network(after).argmax(1)
@@ -129,7 +129,7 @@ class DQN(Algorithm):
 
     @classmethod
     def module_options(cls, learner: Learner) -> dict[str, Any]:
-        return {"double_q": learner.double_q, "remember_next_action": learner.remember_next_action}
+        return {"target_action": learner.target_action}
 
     def columns(
         self, rows: np.ndarray, generator: np.random.Generator, minibatches: int, progress: float

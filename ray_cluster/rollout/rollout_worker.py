@@ -12,7 +12,7 @@ from ray.rllib.env.single_agent_env_runner import SingleAgentEnvRunner
 
 from ray_cluster.replay.transition import EPISODE, TRANSITION, Fragment, MakeNotes, StateNotes
 from rl_aesthetics.episodes.saved_scores import SavedScores
-from rl_aesthetics.episodes.start_states import EpisodeSampler, PhotoOrder, VariantSampler
+from rl_aesthetics.episodes.start_states import episode_order
 from rl_aesthetics.episodes.vector_env import ImageEditVectorEnv
 from rl_aesthetics.plan.run_plan import RunPlan
 from rl_aesthetics.scores.score_cache import ScoreCache
@@ -41,17 +41,7 @@ class RolloutWorker(SingleAgentEnvRunner):
         photos, fresh = plan.photos(), plan.config.learner.fresh_degradations
         workers = max(1, self.num_workers)
         shard = max(0, (self.worker_index or 0) - 1) % workers, workers
-        sampler: PhotoOrder
-        if photos.given:
-            sampler = VariantSampler(photos, fresh, shard)
-        else:
-            sampler = EpisodeSampler(
-                plan.dataset.start_states(),
-                fresh,
-                shard,
-                review=plan.config.curriculum.review,
-                variants=plan.crops.variants if plan.crops else 0,
-            )
+        sampler = episode_order(photos, fresh, shard, plan.config.curriculum.review)
         saved: SavedScores | None = settings["saved_scores"]
         cache = (
             ScoreCache(settings["scorer"].fingerprint, plan.config.juror.score_cache_size)
@@ -69,7 +59,7 @@ class RolloutWorker(SingleAgentEnvRunner):
         )
         self.num_envs = self.env.num_envs
         self._needs_initial_reset = True
-        if photos.crops is not None or (photos.given and fresh):
+        if photos.crops is not None or (photos.acts_on_given and fresh):
             photos.load()  # while the learner starts, too; the first episodes would wait for it
 
     def sample(
@@ -145,7 +135,7 @@ class RolloutWorker(SingleAgentEnvRunner):
         explore = self._generator.random(self.num_envs) < epsilon
         random_actions = self._generator.integers(0, len(self.env.space), self.num_envs)
         # Most of an afterstate worker's time: what is about to be reset, or begins at random, is not looked at.
-        remembers = self.module.model_config.get("remember_next_action", False)
+        remembers = self.module.model_config.get("target_action") == "stored"
         looked_at = ~resetting & (~explore | np.array([remembers and bool(mine) for mine in self._records]))
         live, place_B, known = np.flatnonzero(~resetting), np.cumsum(~resetting) - 1, {}
         if self._note is not None:

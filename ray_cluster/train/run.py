@@ -17,7 +17,7 @@ from rl_aesthetics.config.config import Config
 from rl_aesthetics.config.old_names import renamed
 from rl_aesthetics.datasets.dataset import RLDataset
 from rl_aesthetics.errors import UserError
-from rl_aesthetics.networks.registry import network_settings
+from rl_aesthetics.networks.registry import network_settings, of_last_format
 from rl_aesthetics.networks.settings import NetworkSettings
 from rl_aesthetics.plan.run_plan import RunPlan
 
@@ -106,7 +106,9 @@ class Run:
 
 def _network_of(identity: Mapping[str, Any]) -> NetworkSettings:
     """The network of a checkpoint; its options stood beside its name in the last format."""
-    return network_settings(identity["network"], **identity.get("network options", {}))
+    if "network options" in identity:
+        return network_settings(of_last_format(identity["network"], identity["network options"]))
+    return network_settings(identity["network"])
 
 
 def _written_now(config: Mapping[str, Any]) -> dict[str, Any]:

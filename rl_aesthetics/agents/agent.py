@@ -24,7 +24,7 @@ from rl_aesthetics.errors import UserError
 from rl_aesthetics.files.atomic import write_file
 from rl_aesthetics.files.run_files import AGENT_FILE
 from rl_aesthetics.networks.q_network import QNetwork
-from rl_aesthetics.networks.registry import network_settings
+from rl_aesthetics.networks.registry import network_settings, of_last_format
 from rl_aesthetics.networks.settings import NetworkSettings
 
 PACKAGED = Path(__file__).parent / "weights"
@@ -172,11 +172,9 @@ class DQNAgent:
 _DESCRIPTION = TypeAdapter(AgentDescription)
 
 
-def _network(file: Path, network: Any, options: Any) -> NetworkSettings:
-    if not isinstance(options, dict):
-        raise ValueError("network_options is not a mapping")
+def _network(file: Path, given: Any) -> NetworkSettings:
     try:
-        settings = network_settings(network, **options)
+        settings = network_settings(given)
     except UserError as error:
         raise UserError(f"{file} has a broken agent header: {error}") from None
     if settings.needs_files:  # a file that is read decides nothing outside itself
@@ -193,8 +191,12 @@ def _description(file: Path, header: str) -> AgentDescription:
             raise UserError(
                 f"{file} is of agent format {version!r}, this program reads {WITH_OPTIONS} and {FORMAT}; train it again"
             )
-        options = described.pop("network_options", {}) if version == WITH_OPTIONS else {}
-        described["network"] = _network(file, described.get("network"), options)
+        if version == WITH_OPTIONS:
+            options = described.pop("network_options", {})
+            if not isinstance(options, dict):
+                raise ValueError("network_options is not a mapping")
+            described["network"] = of_last_format(described.get("network"), options)
+        described["network"] = _network(file, described.get("network"))
         description = _DESCRIPTION.validate_python(described)
     except ValidationError as error:
         first = error.errors()[0]

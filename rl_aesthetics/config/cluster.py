@@ -51,7 +51,7 @@ class RayCluster(Section):
     @field_validator("num_rollout_workers")
     @classmethod
     def _at_least_one(cls, workers: int | str) -> int | str:
-        if workers != "auto" and workers < 1:
+        if isinstance(workers, int) and workers < 1:
             raise ValueError("must be 'auto' or at least 1")
         return workers
 

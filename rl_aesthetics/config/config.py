@@ -66,7 +66,7 @@ class Config(Section):
     @model_validator(mode="after")
     def _options_that_need_each_other(self) -> Config:
         training, learner = self.rl_training.training, self.learner
-        check_unused(self)
+        check_unused(self, self.learner.algorithm)
         try:
             reward = self.rl_training.reward.make(training.gamma)
         except UserError as error:
@@ -82,7 +82,7 @@ class Config(Section):
         if learner.value_stopping and reward.prices_change:  # the change of photos not stopped at is not recorded
             raise ValueError("learner.value_stopping excludes rl_training.reward.change_limit")
         if learner.algorithm == "all_actions":
-            check_all_actions(self)
+            check_all_actions(self.rl_training, learner, self.juror)
         check_observations(learner, self.rl_training.state)
         if training.epsilon_end > training.epsilon_start:
             raise ValueError("rl_training.training.epsilon_end must not exceed epsilon_start")
@@ -125,7 +125,11 @@ def load_config(file: Path | str | None = None, overrides: Iterable[str] = ()) -
     Raises:
         UserError: a missing or broken file, an unknown key, a value out of its range.
     """
-    tree = {} if file is None else renamed(read_mapping(Path(file), "config"))
+    tree = {} if file is None else read_mapping(Path(file), "config")
+    try:
+        tree = renamed(tree)
+    except UserError as error:
+        raise UserError(f"{file}: {error}") from None
     for given in overrides:
         key, separator, value = given.partition("=")
         if not separator or not key:

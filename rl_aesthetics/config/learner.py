@@ -25,7 +25,11 @@ class Learner(Section):
         SimpleCNN(), description="a Q-network by its kind, or a mapping with its kind and settings of its own"
     )
     initial_agent: Path | None = Field(None, description="an agent file to go on from, such as a checkpoint")
-    double_q: bool = Field(True, description="the online network picks the next action, the target network values it")
+    target_action: Literal["stored", "online", "target"] = Field(
+        "online",
+        description="which next action the target network values: the online network's choice (double Q), its own, or "
+        "the one that the acting network preferred then and there, which saves searching again",
+    )
     n_step: Positive = Field(1, description="rewards summed up before the value of what follows, fewer at an end")
     prioritized: bool = Field(False, description="replay in proportion to (|TD error| + 0.001)^priority_alpha")
     priority_alpha: Fraction = Field(0.6, description="0 replays uniformly, 1 in proportion to the errors")
@@ -40,9 +44,6 @@ class Learner(Section):
     )
     value_stopping: bool = Field(
         False, description="after each edit learn, too, what stopping there would have paid ('afterstate' only)"
-    )
-    remember_next_action: bool = Field(
-        False, description="value the next action that the acting network preferred, in place of searching again"
     )
     samples_per_insert: float = Field(4.0, gt=0, description="transitions trained for each transition sampled")
     learning_starts: Positive = Field(500, description="transitions sampled before the first update")
@@ -74,5 +75,4 @@ class Learner(Section):
     @property
     def describes_beforehand(self) -> bool:
         """Whether all that the network sees of a photo can be computed once, as nothing of it is learned."""
-        network = self.network
-        return self.algorithm == "all_actions" and isinstance(network, ToneSettings) and not network.widths
+        return self.algorithm == "all_actions" and isinstance(self.network, ToneSettings)

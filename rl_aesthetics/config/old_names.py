@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from rl_aesthetics.config.rules import UNUSED
+from rl_aesthetics.errors import UserError
+from rl_aesthetics.networks.registry import of_last_format
 
 _log = logging.getLogger(__name__)
 
@@ -36,8 +38,7 @@ class OldName:
 
 
 UNUSED_THEN = {
-    "learner.double_q": True,
-    "learner.remember_next_action": False,
+    "learner.target_action": "online",
     "learner.n_step": 1,
     "learner.value_stopping": False,
     "learner.prioritized": False,
@@ -45,6 +46,10 @@ UNUSED_THEN = {
 }
 """What these settings were where nobody chose them, and `learner.full_information` ignored them; of others any value
 did the same."""
+
+
+GONE_SCHEDULES = ("cosine",)
+"""Of `exploration.schedule`."""
 
 
 def _now(key: str) -> Callable[[Any], Changes]:
@@ -75,6 +80,9 @@ OLD_NAMES: dict[str, OldName] = {
         0.0, why="change is priced beyond a limit, by change_limit and change_price"
     ),
     "juror.pixel_cache_size": OldName(0, why="rollout workers remember scores themselves"),
+    "learner.double_q": OldName(True, lambda on: {"learner.target_action": "online" if on else "target"}),
+    # Had the last word: with it the other made no difference.
+    "learner.remember_next_action": OldName(False, lambda on: {"learner.target_action": "stored" if on else "online"}),
     "learner.network_options": OldName(
         {}, lambda options: {f"learner.network.{name}": value for name, value in options.items()}
     ),
@@ -83,8 +91,13 @@ OLD_NAMES: dict[str, OldName] = {
 
 
 def renamed(tree: Mapping[str, Any]) -> dict[str, Any]:
-    """A configuration that an earlier version wrote, in today's names."""
+    """A configuration that an earlier version wrote, in today's names.
+
+    Raises:
+        UserError: it says one thing in an old name and another in the new one.
+    """
     found: dict[str, Any] = deepcopy(dict(tree))
+    said: Changes = {}
     for key, old in OLD_NAMES.items():
         *path, name = key.split(".")
         section = _section(found, path)
@@ -92,11 +105,23 @@ def renamed(tree: Mapping[str, Any]) -> dict[str, Any]:
             continue
         value = section.pop(name)
         if value != old.default:
-            for new_key, now in _said_now(key, value).items():
-                put(found, new_key.split("."), now)
+            said |= _said_now(key, value)
+    for key, now in said.items():
+        *path, name = key.split(".")
+        if (there := (_section(found, path) or {}).get(name, now)) != now:
+            raise UserError(f"{key} is {there}, and {now} by the name that it had before: leave the old name out")
+        put(found, key.split("."), now)
     if (_section(dict(tree), ["learner"]) or {}).get("full_information"):
         _leave_out_unused(found)
-    network = (_section(found, ["learner"]) or {}).get("network")
+    if (schedule := (_section(found, ["exploration"]) or {}).get("schedule")) in GONE_SCHEDULES:
+        _log.warning("exploration.schedule=%s is read as 'linear': it fell in another curve to the same end", schedule)
+        put(found, ["exploration", "schedule"], "linear")
+    learner = _section(found, ["learner"]) or {}
+    if "network_options" in (_section(dict(tree), ["learner"]) or {}):
+        given = learner.get("network", {})
+        options = given if isinstance(given, dict) else {"kind": given}
+        learner["network"] = of_last_format(options.pop("kind", "simple_cnn"), options)
+    network = learner.get("network")
     if isinstance(network, dict) and network.get("pretrained") is not None:
         network.pop("architecture", None)  # was written beside the weights that it comes from
     return found
@@ -109,6 +134,7 @@ def _leave_out_unused(tree: dict[str, Any]) -> None:
         section = _section(tree, path)
         if section and name in section and section[name] == UNUSED_THEN.get(key, section[name]):
             del section[name]
+    (_section(tree, ["juror", "options"]) or {}).pop("juror", None)  # who would have been asked besides, and never was
 
 
 def override(key: str, value: Any) -> Changes:

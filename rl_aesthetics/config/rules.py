@@ -2,38 +2,37 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from rl_aesthetics.networks.settings import AfterstateSettings, ToneSettings
-
-if TYPE_CHECKING:
-    from rl_aesthetics.config.config import Config
-    from rl_aesthetics.config.exploration import Exploration
-    from rl_aesthetics.config.learner import Learner
-    from rl_aesthetics.config.training import State, Training
-
+from rl_aesthetics.config.cluster import Juror
+from rl_aesthetics.config.exploration import Exploration
+from rl_aesthetics.config.learner import Learner
+from rl_aesthetics.config.section import Section
+from rl_aesthetics.config.training import RLTraining, State, Training
+from rl_aesthetics.networks.settings import AfterstateSettings
 
 UNUSED: dict[str, tuple[str, ...]] = {
     "all_actions": (
-        *("learner.double_q", "learner.remember_next_action", "learner.n_step", "learner.value_stopping"),
+        *("learner.target_action", "learner.n_step", "learner.value_stopping"),
         *("learner.prioritized", "learner.priority_alpha", "learner.priority_beta"),
         *("learner.network.num_atoms", "learner.network.value_support", "learner.network.warm_start"),
         *("learner.crops", "rl_training.training.target_update_frequency"),
-    )
+    ),
 }
 """Settings that an algorithm does nothing with, by its name; those that are not named here use them all."""
 
 
-def check_unused(config: Config) -> None:
+def check_unused(config: Section, algorithm: str) -> None:
     """Raise ValueError where somebody set what the algorithm does nothing with: it would be ignored without a word."""
-    name = config.learner.algorithm
-    for key in UNUSED.get(name, ()):
+    for key in UNUSED.get(algorithm, ()):
         section: Any = config
         *path, setting = key.split(".")
         for part in path:
             section = getattr(section, part)
         if setting in section.model_fields_set:
-            raise ValueError(f"{key} is not for learner.algorithm={name}, which does nothing with it: leave it out")
+            raise ValueError(
+                f"{key} is not for learner.algorithm={algorithm}, which does nothing with it: leave it out"
+            )
 
 
 def without_unused(tree: dict[str, Any]) -> dict[str, Any]:
@@ -47,13 +46,18 @@ def without_unused(tree: dict[str, Any]) -> dict[str, Any]:
     return tree
 
 
-def check_all_actions(config: Config) -> None:
+def check_all_actions(guide: RLTraining, learner: Learner, juror: Juror) -> None:
     """Raise ValueError where the reward of every action is not known at once, or is not what would be learned."""
-    training, learner, reward = config.rl_training.training, config.learner, config.rl_training.reward
-    if training.gamma or config.juror.name != "reference" or learner.replay != "frames":
+    reward = guide.reward
+    if guide.training.gamma or juror.name != "reference" or learner.replay != "frames":
         raise ValueError(
             "learner.algorithm=all_actions needs rl_training.training.gamma=0, juror.name=reference and "
             "learner.replay=frames: only then is every action's value known at once"
+        )
+    if juror.options.get("juror") is not None:
+        raise ValueError(
+            "learner.algorithm=all_actions learns similarity alone, which no juror is asked for: leave "
+            "juror.options.juror out, or choose learner.algorithm=dqn"
         )
     if reward.name != "difference" or ("terminal_bonus" in reward.model_fields_set and reward.terminal_bonus):
         raise ValueError(
@@ -76,9 +80,9 @@ def check_algorithm(learner: Learner, training: Training, exploration: Explorati
             f"learner.n_step={learner.n_step} must not exceed max_steps_per_episode={training.max_steps_per_episode}: "
             "no episode is that long"
         )
-    if network.explores and learner.remember_next_action:
+    if network.explores and learner.target_action == "stored":
         raise ValueError(
-            "learner.network.noisy excludes learner.remember_next_action: what was preferred under one draw of the "
+            "learner.network.noisy excludes learner.target_action=stored: what was preferred under one draw of the "
             "noise is not what is preferred under another"
         )
     if network.explores and exploration.policy != "epsilon_greedy":
@@ -97,5 +101,3 @@ def check_observations(learner: Learner, state: State) -> None:
             f"rl_training.state.shape says {channels} channels, and learner.network={network.kind} looks at "
             f"{network.channels}: leave it at 3, the network's own are added"
         )
-    if isinstance(network, ToneSettings) and network.strengths and not learner.describes_beforehand:
-        raise ValueError("learner.network.strengths needs learner.algorithm=all_actions, and learner.network.widths=[]")

@@ -44,20 +44,22 @@ for _permutation, _rank in _RANK.items():
     _RANK_TABLE[_permutation[:2]] = _rank
 
 
-def compose(first, then):
+def compose(first: np.ndarray | int, then: np.ndarray | int) -> np.ndarray:
     """The state after the edits of `first` and then those of `then`. Broadcasts."""
     first, then = np.asarray(first), np.asarray(then)
-    source = np.take_along_axis(*np.broadcast_arrays(SOURCE[first], SOURCE[then]), axis=-1)
-    bits = np.take_along_axis(*np.broadcast_arrays(BITS[first], SOURCE[then]), axis=-1) ^ BITS[then]
+    source, shown = np.broadcast_arrays(SOURCE[first], SOURCE[then])
+    bits, _ = np.broadcast_arrays(BITS[first], SOURCE[then])
+    source, bits = (np.take_along_axis(values, shown, axis=-1) for values in (source, bits))
+    bits = bits ^ BITS[then]
     return encode(source, bits)
 
 
-def inverse(states):
+def inverse(states: np.ndarray | int) -> np.ndarray:
     """The state that undoes each state: `compose(s, inverse(s)) == ORIGINAL`."""
     return INVERSE[states]
 
 
-def distance(start, end=None):
+def distance(start: np.ndarray | int, end: np.ndarray | int | None = None) -> np.ndarray:
     """How many edits it takes, at least, to get from `start` to `end` (to an unedited photo if `end` is left out)."""
     if end is None:
         return DEPTH[start]  # a state and its inverse are equally deep

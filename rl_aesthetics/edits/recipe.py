@@ -9,31 +9,30 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from rl_aesthetics.edits import photographic
 from rl_aesthetics.edits.registry import TRANSFORMS, get_transform
-from rl_aesthetics.edits.space import EditSpace
+from rl_aesthetics.edits.space import EditSpace, edit_space
 from rl_aesthetics.errors import UserError
 from rl_aesthetics.photos.resize import crop_even
 
 FORMAT = 1
 
 
-def describe(edits: Sequence[str]) -> dict:
+def describe(edits: Sequence[str]) -> dict[str, Any]:
     """A recipe's content: the edits in order, and the parameters that they amount to where all are photographic:
     tonal ones in EV or log2 of a factor."""
-    recipe: dict = {"format": FORMAT, "edits": list(edits), "titles": [TRANSFORMS[name].title for name in edits]}
+    recipe: dict[str, Any] = {
+        "format": FORMAT,
+        "edits": list(edits),
+        "titles": [TRANSFORMS[name].title for name in edits],
+    }
     space = _space(edits)
-    if edits and space.photographic:
-        *_, state = _states(space, edits)
-        values = photographic.unpack(state).tolist()
-        recipe["parameters"] = {
-            field.name: round(value * field.unit, 4) if field.unit != 1 else value
-            for field, value in zip(photographic.FIELDS, values, strict=True)
-            if value
-        }
+    *_, state = _states(space, edits)
+    if edits and (parameters := space.parameters(state)) is not None:
+        recipe["parameters"] = parameters
     return recipe
 
 
@@ -62,7 +61,7 @@ def render(pixels_HWC: np.ndarray, edits: Sequence[str]) -> np.ndarray:
     """
     space, pixels_HWC = _prepared(pixels_HWC, edits)
     *_, state = _states(space, edits)
-    return space.edit(pixels_HWC, state)
+    return space.render(pixels_HWC, state)
 
 
 def render_steps(pixels_HWC: np.ndarray, edits: Sequence[str]) -> Iterator[np.ndarray]:
@@ -75,33 +74,24 @@ def render_steps(pixels_HWC: np.ndarray, edits: Sequence[str]) -> Iterator[np.nd
     """
     space, pixels_HWC = _prepared(pixels_HWC, edits)
     for state in _states(space, edits):
-        yield space.edit(pixels_HWC, state)
+        yield space.render(pixels_HWC, state)
 
 
 def _prepared(pixels_HWC: np.ndarray, edits: Sequence[str]) -> tuple[EditSpace, np.ndarray]:
     space = _space(edits)
     check_depth(space, pixels_HWC)
-    return space, crop_even(pixels_HWC) if edits and not space.photographic else pixels_HWC
+    return space, crop_even(pixels_HWC) if space.needs_even_sides else pixels_HWC
 
 
 def check_depth(space: EditSpace, pixels_HWC: np.ndarray) -> None:
     """Raise UserError if pixels have 16 bits, and edits know 8 alone."""
-    if pixels_HWC.dtype != np.uint8 and not keeps_depth(space):
+    if pixels_HWC.dtype != np.uint8 and not space.renders_16_bits:
         raise UserError("only reversible and photographic edits work on 16 bits a channel: save it with 8 bits")
 
 
-def keeps_depth(space: EditSpace) -> bool:
-    """Whether the edits work on 16 bits a channel as well as on 8."""
-    return space.photographic or space.reversible
-
-
 def _space(edits: Sequence[str]) -> EditSpace:
-    return EditSpace(tuple(dict.fromkeys(edits)) or ("exposure_up",))
+    return edit_space(tuple(dict.fromkeys(edits)))
 
 
-def _states(space: EditSpace, edits: Sequence[str]) -> Iterator[int]:
-    state = 0
-    yield state
-    for name in edits:
-        state = int(space.after(state, space.actions.index(name)))
-        yield state
+def _states(space: EditSpace, edits: Sequence[str]) -> tuple[int, ...]:
+    return 0, *space.walk(edits)

@@ -2,117 +2,114 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from functools import lru_cache
+from typing import Protocol
 
 import numpy as np
 
-from rl_aesthetics.edits import algebra, photographic
 from rl_aesthetics.edits.registry import STOP, TRANSFORMS
+from rl_aesthetics.edits.spaces.action_list import NOT_SHOWN
+from rl_aesthetics.edits.spaces.photographic_space import PhotographicSpace
+from rl_aesthetics.edits.spaces.reversible_space import ReversibleSpace
+from rl_aesthetics.edits.spaces.sequence_space import SequenceSpace
 from rl_aesthetics.errors import UserError
 
 
-@dataclass(frozen=True)
-class Parameters:
-    """A run of photographic edits within a sequence: one parameter vector (`photographic`)."""
+class EditSpace(Protocol):
+    """The edit states that a list of actions leads to, as integers; 0 is the photo as it came.
 
-    state: int
-
-
-Form = tuple  # of int | str | Parameters
-"""A sequence of edits: states of `algebra`, names of edits that lose information, parameter vectors."""
-
-
-class EditSpace:
-    """The edit states that a list of actions leads to, as integers.
-
-    With reversible edits alone these are the 3,072 states of `algebra`, with photographic ones alone the parameter
-    vectors of `photographic`. Edits that lose information, and mixtures of the two kinds, have no such normal form:
-    there a state is the sequence itself with neighbouring edits of one kind merged, numbered from 3,072 on in the order
-    of first use, so such numbers mean something to this object alone.
-
-    Args:
+    Attributes:
         actions: canonical names in the order of the action indices, `STOP` last or not at all.
+        edits: the same without `STOP`.
+        stop: the index of `STOP`, or None.
+        is_group: whether the states form a finite group: each can be undone, the same ways lead on from all of them,
+            and a number means the same in every process and every run.
+        acts_on_given: whether the edits are parameters of one rendering from the photo as it is given, so that what was
+            done to it before is not among the states. Elsewhere a degradation by edits is one, and undone by edits.
+        can_show_edits: whether there is an `edits_plane`.
+        needs_even_sides: whether photos must have even sides, as half shifts ask for.
+        renders_16_bits: whether every edit knows photos of 16 bits a channel.
     """
 
-    def __init__(self, actions: Sequence[str]):
-        self.actions = tuple(actions)
-        self.edits = tuple(name for name in actions if name != STOP)
-        self.stop = len(self.edits) if STOP in self.actions else None
-        if STOP in self.actions[:-1]:
-            raise ValueError("STOP must be the last action")
-        elements = [TRANSFORMS[name].element for name in self.edits]
-        self.elements = np.array([e for e in elements if e is not None], int)
-        self.reversible = None not in elements
-        self.changes = [TRANSFORMS[name].change for name in self.edits]
-        self.photographic = None not in self.changes
-        self._elements: list[int | None] = [*elements, *([algebra.ORIGINAL] if STOP in self.actions else [])]
-        if self.reversible:
-            self._after = algebra.compose(np.arange(algebra.NUM_STATES)[:, None], np.array(self._elements))
-        if self.photographic:
-            stay = photographic.Change(0, photographic.ADD, 0)
-            changes = [*self.changes, *([stay] if self.stop is not None else [])]
-            self._fields, self._kinds, self._amounts = (
-                np.array([getattr(change, part) for change in changes]) for part in ("field", "kind", "amount")
-            )
-        self._forms: list[Form] = []  # of the states from 3,072 on
-        self._numbers: dict[Form, int] = {}
+    actions: tuple[str, ...]
+    edits: tuple[str, ...]
+    stop: int | None
+    is_group: bool
+    acts_on_given: bool
+    can_show_edits: bool
+    needs_even_sides: bool
+    renders_16_bits: bool
 
     def __len__(self) -> int:
         """The number of actions."""
-        return len(self.actions)
+        ...
 
-    def after(self, states_B, actions_B) -> np.ndarray:
+    def after(self, states_B: np.ndarray | int, actions_B: np.ndarray | int) -> np.ndarray:
         """The states that the actions lead to; both broadcast. STOP leads nowhere."""
-        if self.reversible:
-            return self._after[states_B, actions_B]
-        if self.photographic:
-            parts = (self._fields[actions_B], self._kinds[actions_B], self._amounts[actions_B])
-            return photographic.apply(states_B, *parts)
-        states_B, actions_B = np.broadcast_arrays(states_B, actions_B)
-        following = [self._step(int(s), int(a)) for s, a in zip(states_B.flat, actions_B.flat, strict=True)]
-        return np.array(following, int).reshape(states_B.shape)
+        ...
 
-    def edit(self, photo_HWC: np.ndarray, state: int) -> np.ndarray:
-        """Render a state of a BGR photo `(H, W, 3)` with even sides, at its full size."""
-        if self.photographic:
-            return photographic.render(photo_HWC, state)
-        for part in self._form(state):
-            if isinstance(part, str):
-                photo_HWC = TRANSFORMS[part](photo_HWC)
-            elif isinstance(part, Parameters):
-                photo_HWC = photographic.render(photo_HWC, part.state)
-            else:
-                photo_HWC = algebra.apply(photo_HWC, part)
-        return photo_HWC
+    def walk(self, names: Iterable[str], start: int = 0) -> list[int]:
+        """The states after each of the named edits, one after the other."""
+        ...
 
-    def _form(self, state: int) -> Form:
-        return (state,) if state < algebra.NUM_STATES else self._forms[state - algebra.NUM_STATES]
+    def render(self, photo_HWC: np.ndarray, state: int) -> np.ndarray:
+        """Render a state of a BGR photo `(H, W, 3)` at its full size."""
+        ...
 
-    def _step(self, state: int, action: int) -> int:
-        form, element = self._form(state), self._elements[action]
-        if element is None and (change := self.changes[action]) is not None:
-            before = form[-1].state if isinstance(form[-1], Parameters) else photographic.UNEDITED
-            kept = form[:-1] if isinstance(form[-1], Parameters) else form
-            following = int(photographic.after(before, [change])[0])
-            form = (*kept, Parameters(following)) if following != photographic.UNEDITED else kept or (algebra.ORIGINAL,)
-        elif element is None:
-            form = (*form, self.edits[action])
-        elif isinstance(form[-1], int):
-            form = (*form[:-1], int(algebra.compose(form[-1], element)))
-        else:
-            form = (*form, element)
-        if form[-1] == algebra.ORIGINAL and len(form) > 1:
-            form = form[:-1]
-        if len(form) == 1 and isinstance(form[0], int):
-            return form[0]
-        if form not in self._numbers:
-            self._numbers[form] = algebra.NUM_STATES + len(self._forms)
-            self._forms.append(form)
-        return self._numbers[form]
+    def renders_reductions(self, states_B: np.ndarray, size: int) -> np.ndarray:
+        """bool `(B,)`: which states can be rendered on a photo that was reduced to `size` × `size`."""
+        ...
+
+    def render_reductions(self, reductions_B3SS: np.ndarray, states_B: np.ndarray) -> np.ndarray:
+        """Render such states, each on its reduction, uint8 RGB `(B, 3, S, S)`; a new array."""
+        ...
+
+    def framing(self, states_B: np.ndarray | int) -> np.ndarray:
+        """The states with everything but framing taken out: what the photo shows, with its own colours."""
+        ...
+
+    def edits_plane(self, states_B: np.ndarray, size: int) -> np.ndarray:
+        """The edits so far as a plane of an observation, uint8 `(B, 1, size, size)`.
+
+        Raises:
+            UserError: not `can_show_edits`.
+            ValueError: the plane is too small.
+        """
+        ...
+
+    def parameters(self, state: int) -> dict[str, float] | None:
+        """What a state amounts to by name, 0 left out, in EV or log2 of a factor for tone; None where states are no
+        parameters."""
+        ...
+
+
+def edit_space(actions: Sequence[str]) -> EditSpace:
+    """The space of a list of actions.
+
+    Args:
+        actions: canonical names in the order of the action indices, `STOP` last or not at all.
+
+    Raises:
+        ValueError: `STOP` is not the last.
+        KeyError: there is no such edit.
+    """
+    space = _with_normal_form(tuple(actions))
+    return SequenceSpace(actions) if space is None else space
+
+
+@lru_cache(16)
+def _with_normal_form(actions: tuple[str, ...]) -> EditSpace | None:
+    """Spaces that never change, so that everybody may have the same."""
+    edits = [TRANSFORMS[name] for name in actions if name != STOP]
+    if all(edit.change is not None for edit in edits):
+        return PhotographicSpace(actions)
+    if all(edit.element is not None for edit in edits):
+        return ReversibleSpace(actions)
+    return None
 
 
 def check_shows_edits(space: EditSpace) -> None:
-    """Raise UserError if there is no `photographic.edits_plane` for the edits of a space."""
-    if not space.photographic:
-        raise UserError("observations of 4 channels say which photographic edits were made; use them with those")
+    """Raise UserError if there is no `edits_plane` for the edits of a space."""
+    if not space.can_show_edits:
+        raise UserError(NOT_SHOWN)

@@ -19,7 +19,7 @@ class Transform:
         aliases: the guide's class name and the predecessor's label.
         title: what it does, for people.
         element: for the reversible edits, their element of the group in `algebra`; None for the others.
-        change: for the photographic edits, what they do to the parameter vector (`photographic.Change`); else None.
+        change: for the photographic edits, what they do to the parameter vector (`Change`); else None.
         keeps_size: whether the result is as large as the image; only crops are smaller.
     """
 
@@ -51,7 +51,7 @@ class Change:
     """What an edit does to the state.
 
     Attributes:
-        field: index into `FIELDS`.
+        field: index into `edit_state.FIELDS`.
         kind: `ADD`, `TURN` or `CHOOSE`.
         amount: what is added, or the value taken.
     """

@@ -14,7 +14,7 @@ import numpy as np
 from rl_aesthetics.agents.agent import DQNAgent
 from rl_aesthetics.agents.edit_session import EditSession, Step, Stopped
 from rl_aesthetics.edits.recipe import check_depth
-from rl_aesthetics.edits.space import EditSpace
+from rl_aesthetics.edits.space import EditSpace, edit_space
 from rl_aesthetics.edits.view import View
 from rl_aesthetics.errors import UserError
 from rl_aesthetics.photos.resize import crop_even, eight_bits, reduce_image
@@ -74,7 +74,7 @@ def enhance_photo(
     if min(height, width) < 2:
         raise UserError(f"a photo of {width}×{height} pixels is too small to edit")
     scorer = usable_scorer(scorer)
-    space = EditSpace(agent.actions)
+    space = edit_space(agent.actions)
     check_depth(space, photo_HWC)
     seen_HWC = eight_bits(editable(space, photo_HWC))
     session = open_session(agent, scorer, space, partial(reduction_of, seen_HWC), lambda: seen_HWC)
@@ -86,7 +86,7 @@ def enhance_photo(
         photo_HWC=result_HWC,
         steps=session.steps(),
         stopped=stopped,
-        cropped=(height % 2, width % 2) if session.edits() and not space.photographic else (0, 0),
+        cropped=(height % 2, width % 2) if session.edits() and space.needs_even_sides else (0, 0),
         score_before=looks[0].score,
         score_after=looks[-1].score,
         juror="" if scorer is None else scorer.fingerprint,
@@ -124,20 +124,20 @@ def open_session(
     judged = seen if same else view(scorer.size)
 
     def score(photos_B: np.ndarray, states_B: np.ndarray) -> np.ndarray:
-        return scorer.score(judged(photos_B, states_B).transpose(0, 2, 3, 1))
+        return scorer.score(list(judged(photos_B, states_B).transpose(0, 2, 3, 1)))
 
     return EditSession(space, seen, agent=agent, score=score)
 
 
 def editable(space: EditSpace, photo_HWC: np.ndarray) -> np.ndarray:
     """The photo as the edits need it: only half shifts ask for even sides."""
-    return photo_HWC if space.photographic else crop_even(photo_HWC)
+    return crop_even(photo_HWC) if space.needs_even_sides else photo_HWC
 
 
 def finish(session: EditSession, photo_HWC: np.ndarray) -> np.ndarray:
     """Every pixel of the photo edited, a new array; whole where nothing was done."""
     (state,) = session.states().tolist()
-    return session.space.edit(editable(session.space, photo_HWC), state) if state else photo_HWC.copy()
+    return session.space.render(editable(session.space, photo_HWC), state) if state else photo_HWC.copy()
 
 
 def reduction_of(photo_HWC: np.ndarray, size: int) -> np.ndarray:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 
-from rl_aesthetics.edits.photographic import framing_of, is_pointwise, render_reductions
 from rl_aesthetics.episodes.photos import EpisodePhotos
 from rl_aesthetics.errors import UserError
 from rl_aesthetics.photos.quality import pixel_change
@@ -32,7 +31,7 @@ class ActionRewards:
 
     def __init__(self, photos: EpisodePhotos, reward: Reward):
         self.photos, self.space, self.scorer, self.reward = photos, photos.space, ReferenceScorer(), reward
-        if not self.space.photographic or self.space.stop is None:
+        if not self.space.acts_on_given or self.space.stop is None:
             raise UserError("learner.algorithm=all_actions needs photographic transforms alone, and STOP")
         self.view = photos.view(self.scorer.size)
 
@@ -53,12 +52,12 @@ class ActionRewards:
         actions = len(self.space)
         every_N = np.repeat(photos_B, actions)
         following_N = self.space.after(states_B[:, None], np.arange(actions)).ravel()
-        if is_pointwise(following_N).all():  # then each photo is reduced once, for all its actions
+        if self.space.renders_reductions(following_N, self.scorer.size).all():  # a photo is reduced once for all
             given_N3SS = np.repeat(self.view.reductions_NCHW[photos_B], actions, axis=0)
-            images_N3SS = render_reductions(given_N3SS, following_N)
+            images_N3SS = self.space.render_reductions(given_N3SS, following_N)
         else:
             images_N3SS = self.view(every_N, following_N)
-        if (framing_of(following_N) == framing_of(np.repeat(states_B, actions))).all():
+        if (self.space.framing(following_N) == self.space.framing(np.repeat(states_B, actions))).all():
             originals_N3SS, each = self.view.originals(photos_B, states_B), actions
         else:
             originals_N3SS, each = self.view.originals(every_N, following_N), 1

@@ -16,9 +16,8 @@ import gymnasium as gym
 import numpy as np
 
 from rl_aesthetics.datasets.dataset import RLDataset
-from rl_aesthetics.edits import photographic
 from rl_aesthetics.edits.registry import STOP, TRANSFORMS
-from rl_aesthetics.edits.space import EditSpace, check_shows_edits
+from rl_aesthetics.edits.space import check_shows_edits, edit_space
 from rl_aesthetics.episodes.task import Task
 from rl_aesthetics.photos.quality import pixel_change
 from rl_aesthetics.photos.resize import reduce_image
@@ -45,7 +44,7 @@ class ImageEditEnv(gym.Env):
 
     def __init__(self, dataset: RLDataset, scorer: Scorer, task: Task | None = None, render_mode: str | None = None):
         self.dataset, self.scorer, self.task, self.render_mode = dataset, scorer, task or Task(), render_mode
-        self.space = EditSpace(self.task.actions)
+        self.space = edit_space(self.task.actions)
         if self.task.shows_edits:
             check_shows_edits(self.space)
         self.observation_space, self.action_space = self.task.spaces()
@@ -61,7 +60,7 @@ class ImageEditEnv(gym.Env):
             self.image = original
             for name in options["sequence"]:
                 self.image = TRANSFORMS[name](self.image)
-        self.given, self.state = self.image, photographic.UNEDITED
+        self.given, self.state = self.image, 0
         self.edits: list[str] = []
         self.original_score, self.score = self._score(original), self._score(self.image)
         self.degraded_score, self.first_observation = self.score, self._observation()
@@ -69,9 +68,9 @@ class ImageEditEnv(gym.Env):
 
     def step(self, action: int):
         name = self.task.actions[action]
-        if self.space.photographic:
+        if self.space.acts_on_given:
             self.state = int(self.space.after(self.state, action))
-            self.image = self.space.edit(self.given, self.state)
+            self.image = self.space.render(self.given, self.state)
         elif name != STOP:
             self.image = TRANSFORMS[name](self.image)
         self.edits.append(name)
@@ -98,14 +97,15 @@ class ImageEditEnv(gym.Env):
         reduced_RGB = reduce_image(image_BGR, self.scorer.size)[..., ::-1]
         if not needs_reference(self.scorer):
             return self.scorer.score([reduced_RGB])[0]
-        framed = self.space.edit(self.original, int(photographic.framing_of(self.state)))
+        framed = self.space.render(self.original, int(self.space.framing(self.state)))
         return self.scorer.compare(reduced_RGB[None], reduce_image(framed, self.scorer.size)[None, ..., ::-1])[0]
 
     def _observation(self) -> np.ndarray:
         image_3SS = _channels_first_rgb(self.image, self.task.observation_size)
         if not self.task.shows_edits:
             return image_3SS
-        return np.concatenate([image_3SS, photographic.edits_plane([self.state], self.task.observation_size)[0]])
+        edits_11SS = self.space.edits_plane(np.array([self.state]), self.task.observation_size)
+        return np.concatenate([image_3SS, edits_11SS[0]])
 
     def _info(self) -> dict:
         return {"score": self.score, "original_score": self.original_score, "edits": tuple(self.edits)}

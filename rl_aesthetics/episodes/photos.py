@@ -20,7 +20,7 @@ import numpy as np
 
 from rl_aesthetics.datasets.dataset import RLDataset
 from rl_aesthetics.datasets.tonal_degradation import MODELS, TonalDegradation, degrade_tone, strengths_of
-from rl_aesthetics.edits import photographic
+from rl_aesthetics.edits import edit_state
 from rl_aesthetics.edits.space import EditSpace
 from rl_aesthetics.edits.view import View
 from rl_aesthetics.episodes.crops import Boxes, Crops, cut, cut_squares
@@ -89,9 +89,9 @@ class EpisodePhotos:
     ):
         self.dataset, self.space, self.size, self.variants = dataset, space, size, variants
         self.crops = crops
-        self.given = space.photographic or not dataset.is_reversible
+        self.acts_on_given = space.acts_on_given or not dataset.is_reversible
         """Whether edits act on the degraded photo as it is given, rather than on the original."""
-        self.original_state = photographic.REFERENCE if self.given else 0
+        self.original_state = edit_state.REFERENCE if self.acts_on_given else edit_state.UNEDITED
         described = dataset.info.get("degradation_model")
         self.model = TonalDegradation.from_description(described) if described else MODELS["tonal"]
         self._recent: OrderedDict[int, tuple[np.ndarray, np.ndarray]] = OrderedDict()
@@ -107,13 +107,13 @@ class EpisodePhotos:
 
     def start_states(self) -> np.ndarray:
         """The edit state in which each photo's recorded episode begins, int64 `(N,)`."""
-        return np.zeros(len(self.dataset), np.int64) if self.given else self.dataset.start_states()
+        return np.zeros(len(self.dataset), np.int64) if self.acts_on_given else self.dataset.start_states()
 
     def view(self, size: int, shows_edits: bool = False) -> View:
         """What somebody sees of the photos who looks at `size` × `size` pixels, and perhaps at the edits so far."""
-        if not self.given and self.crops is None:
+        if not self.acts_on_given and self.crops is None:
             return View(self.space, self.dataset.thumbnails(size), self.dataset.original, shows_edits=shows_edits)
-        if not self.given:
+        if not self.acts_on_given:
             return View(self.space, Reductions(self, size, "original"), self.original, shows_edits=shows_edits)
         given, originals = Reductions(self, size, "given"), Reductions(self, size, "original")
         return View(self.space, given, self.photo, originals, self.original, shows_edits)
@@ -121,7 +121,7 @@ class EpisodePhotos:
     def photo(self, number: int) -> np.ndarray:
         """What edits act on in the photo with this number, uint8 `(H, W, 3)` BGR: as it is given, or the original."""
         index, variant = number % len(self.dataset), number // len(self.dataset)
-        if not self.given:
+        if not self.acts_on_given:
             return self.dataset.original(index)
         if variant == 0:
             return self.dataset.degraded(index)

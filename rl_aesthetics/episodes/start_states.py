@@ -97,3 +97,19 @@ class VariantSampler(PhotoOrder):
         photo = self.next_photo()
         variants = (2**32 - 1) // self.count  # numbers travel as 32 bits
         return photo + self.count * int(self.random.integers(1, variants)) if self.fresh else photo, 0
+
+
+def episode_order(
+    photos: EpisodePhotos, fresh: bool = False, shard: tuple[int, int] = (0, 1), review: float = 0.0
+) -> PhotoOrder:
+    """The order in which a training goes through its photos.
+
+    Args:
+        fresh: a new degradation for each episode, in place of the recorded ones.
+        shard: see `PhotoOrder`.
+        review: see `EpisodeSampler`; counts where degradations have a depth.
+    """
+    if photos.acts_on_given:
+        return VariantSampler(photos, fresh, shard)
+    variants = photos.crops.variants if photos.crops else 0
+    return EpisodeSampler(photos.start_states(), fresh, shard, review, variants)

@@ -10,10 +10,10 @@ from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
 
 from rl_aesthetics.datasets.dataset import RLDataset
-from rl_aesthetics.edits.space import EditSpace
+from rl_aesthetics.edits.space import edit_space
 from rl_aesthetics.episodes.photo_scores import PhotoScores
 from rl_aesthetics.episodes.photos import EpisodePhotos
-from rl_aesthetics.episodes.start_states import EpisodeSampler, PhotoOrder, VariantSampler
+from rl_aesthetics.episodes.start_states import PhotoOrder, episode_order
 from rl_aesthetics.episodes.task import Task
 from rl_aesthetics.photos.quality import pixel_change
 from rl_aesthetics.scores.score_cache import ScoreCache
@@ -47,14 +47,12 @@ class ImageEditVectorEnv(VectorEnv):
         photos: EpisodePhotos | None = None,
     ):
         self.task = task = task or Task()
-        self.num_envs, self.space = num_envs, EditSpace(task.actions) if photos is None else photos.space
+        self.num_envs, self.space = num_envs, edit_space(task.actions) if photos is None else photos.space
         self.single_observation_space, self.single_action_space = task.spaces()
         self.observation_space = batch_space(self.single_observation_space, num_envs)
         self.action_space = batch_space(self.single_action_space, num_envs)
         self.photos = photos = photos or EpisodePhotos(dataset, self.space, task.observation_size)
-        self.sampler = sampler or (
-            VariantSampler(photos, fresh=False) if photos.given else EpisodeSampler(dataset.start_states())
-        )
+        self.sampler = sampler or episode_order(photos)
         self.view = juror_view = photos.view(task.observation_size, task.shows_edits)
         if scorer.size != task.observation_size or task.shows_edits:
             juror_view = photos.view(scorer.size)

@@ -15,7 +15,7 @@ from rl_aesthetics.agents.edit_session import EditSession, Policy
 from rl_aesthetics.datasets.dataset import RLDataset
 from rl_aesthetics.datasets.degrade import is_reversible
 from rl_aesthetics.edits import algebra
-from rl_aesthetics.edits.space import EditSpace
+from rl_aesthetics.edits.space import edit_space
 from rl_aesthetics.episodes.photo_scores import PhotoScores
 from rl_aesthetics.episodes.photos import EpisodePhotos
 from rl_aesthetics.episodes.task import Task
@@ -40,9 +40,9 @@ class Evaluation:
     """
 
     def __init__(self, dataset: RLDataset, scorer: Scorer, task: Task, batch_size: int = 64):
-        self.space = EditSpace(task.actions)
+        self.space = edit_space(task.actions)
         one_way = {r.transformation for r in dataset.records if not is_reversible(r.sequence)}
-        if self.space.reversible and one_way:
+        if self.space.is_group and one_way:
             raise UserError(
                 f"{dataset.root or 'the dataset'} ({dataset.split}): what {', '.join(sorted(one_way))} did to a photo "
                 "cannot be undone by edits; generate a dataset with reversible transformations"
@@ -70,7 +70,7 @@ class Evaluation:
 
     def result(self, place: int, state: int) -> np.ndarray:
         """A photo of the split in an edit state, at the dataset's size: uint8 `(H, W, 3)` BGR."""
-        return self.space.edit(self.photo(place), state)
+        return self.space.render(self.photo(place), state)
 
     def scores(self, photos_B: np.ndarray, states_B: np.ndarray, chunk: int = 1024) -> np.ndarray:
         """float32 `(B,)`."""
@@ -105,8 +105,8 @@ class Evaluation:
         return replace(episodes, returns_N=self._returns(episodes))
 
     def _exact(self, finals_N: np.ndarray, final_N: np.ndarray, original_N: np.ndarray) -> np.ndarray:
-        if not self.photos.given:
-            return finals_N == algebra.ORIGINAL
+        if not self.photos.acts_on_given:
+            return np.asarray(finals_N == algebra.ORIGINAL)
         exact_N = np.zeros(len(finals_N), bool)
         for place in np.flatnonzero(np.isclose(final_N, original_N, atol=1e-5)).tolist():  # equal pixels, equal scores
             result_HWC = self.result(place, int(finals_N[place]))

@@ -30,11 +30,11 @@ NONE = "none"
 
 @dataclass(frozen=True)
 class Verdict:
-    """What others than the agent's own juror make of a result (`judges`).
+    """What others than the agent's own juror make of a result (`reward_hacking`).
 
     Attributes:
         quality: PSNR in dB, SSIM and FLIP to the original by their names in lower case, each before and after.
-        judges: scores of jurors that training never used by name, each before and after.
+        judges: scores of held-out judges by name, each before and after.
         fooled: own score up, others down.
     """
 
@@ -79,7 +79,8 @@ class Trajectory:
     @property
     def final(self) -> float:
         """The score in the end."""
-        return self.steps[-1].score if self.steps else self.degraded
+        score = self.steps[-1].score if self.steps else None
+        return self.degraded if score is None else score
 
     @property
     def kind(self) -> Kind:

@@ -8,11 +8,10 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from rl_aesthetics.edits import algebra, photographic
-from rl_aesthetics.edits.registry import STOP, TRANSFORMS
+from rl_aesthetics.edits.registry import STOP
+from rl_aesthetics.edits.space import edit_space
 from rl_aesthetics.edits.view import edit_observations
 from rl_aesthetics.networks.q_network import QNetwork
-from rl_aesthetics.networks.settings import AfterstateSettings
 from rl_aesthetics.networks.trunks import WIDTHS, FoldedTrunk, convolution_trunk
 
 
@@ -23,38 +22,40 @@ class Afterstate(QNetwork):
     Sharing f over all actions is what lets it generalise to photos it never saw; the price is that acting looks at A
     images for a state. Learning looks only at the action that was taken.
 
-    With a `value_range` f is a logistic regression on that range, learned by cross-entropy, which has no vanishing
-    gradients where Huber's loss behind a sigmoid would, and cannot overshoot (compare arXiv 2403.03950). Where Q alone
-    depends on the result only (`Reward.telescopes`) that is what is learned (`values_include_score`). With `mirror`
-    outputs are means over an image and its mirror image in evaluation mode; rollout workers do without.
+    Args:
+        widths: channels of the convolutions (`convolution_trunk`); fewer act and learn faster. `WIDTHS` if left out.
+        value_range: the least and the greatest value there can be, if that is known (the scores' range, and the bonus).
+            Then f is a logistic regression on that range, learned by cross-entropy, which has no vanishing gradients
+            where Huber's loss behind a sigmoid would, and cannot overshoot (compare arXiv 2403.03950).
+        values_include_score: False where Q alone is what depends on the result only (`Reward.telescopes`).
+        mirror: in evaluation mode, outputs are means over an image and its mirror image; rollout workers do without.
     """
 
     values_include_score = True
+    trunk: nn.Sequential
 
-    def __init__(self, actions: Sequence[str], size: int, settings: AfterstateSettings):
+    def __init__(
+        self,
+        actions: Sequence[str],
+        size: int,
+        *,
+        widths: Sequence[int] | None = None,
+        value_range: tuple[float, float] | None = None,
+        values_include_score: bool = True,
+        mirror: bool = False,
+    ):
         super().__init__(actions, size)
-        if settings.value_range == "auto":
-            raise ValueError("value_range: auto is settled where reward and juror are known")
-        self.mirror, self.value_range = settings.mirror, settings.value_range
-        self.values_include_score = settings.includes_score
-        widths = settings.widths or WIDTHS
+        self.mirror, self.value_range, self.values_include_score = mirror, value_range, values_include_score
+        widths = widths or WIDTHS
         self._folded: FoldedTrunk | None = None
         self.register_load_state_dict_post_hook(lambda network, _: network._forget_folded())
         self.trunk = convolution_trunk(widths)
         self.head = nn.Linear(widths[-1], 2)
-        self.to(memory_format=torch.channels_last)
+        self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.edits = tuple(name for name in self.actions if name != STOP)
-        elements = [TRANSFORMS[name].element for name in self.edits]
-        self.reversible = None not in elements
-        if self.reversible:
-            self.elements_A = np.array([*elements, *([algebra.ORIGINAL] if STOP in self.actions else [])])
-        changes = [TRANSFORMS[name].change for name in self.edits]
-        self.parameters_A: np.ndarray | None = None
-        if None not in changes:
-            states = photographic.after(photographic.UNEDITED, changes)
-            if photographic.is_pointwise(states).all():
-                stay = [photographic.UNEDITED] if STOP in self.actions else []
-                self.parameters_A = np.array([*states, *stay])
+        space = edit_space(self.actions)
+        first_A = space.after(0, np.arange(len(self.actions)))
+        self.first_states_A = first_A if space.renders_reductions(first_A, size).all() else None
 
     def train(self, mode: bool = True) -> Afterstate:
         self._forget_folded()
@@ -116,10 +117,8 @@ class Afterstate(QNetwork):
         the parameters that it was rendered with. That is near the next state, and the same in acting and learning.
         """
         pixels, actions = observations_BCHW.cpu().numpy(), actions_B.cpu().numpy()
-        if self.reversible:
-            edited = algebra.render_rgb(pixels, self.elements_A[actions])
-        elif self.parameters_A is not None:
-            edited = photographic.render_reductions(pixels, self.parameters_A[actions])
+        if self.first_states_A is not None:
+            edited = edit_space(self.actions).render_reductions(pixels, self.first_states_A[actions])
         else:
             edited = edit_observations(pixels, [self.actions[action] for action in actions])
         return torch.from_numpy(edited).to(observations_BCHW.device)

@@ -75,6 +75,9 @@ class BackboneTrunk(nn.Module):
         UserError: transformers is missing, or the weights cannot be had or are of another kind.
     """
 
+    mean_C11: Tensor
+    std_C11: Tensor
+
     def __init__(
         self,
         name: str,

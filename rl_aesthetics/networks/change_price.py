@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from rl_aesthetics.edits import photographic, tone
+from rl_aesthetics.edits import edit_state, tone
 from rl_aesthetics.edits.registry import STOP, TRANSFORMS
 
 _SIDE = 16  # tone shows in few pixels
@@ -32,12 +32,12 @@ class ChangePrice:
         self.steps_AP = np.zeros((len(actions), parameters), np.float32)
         for place, change in enumerate(changes):
             if change is not None and change.field < parameters:
-                self.steps_AP[place, change.field] = change.amount * photographic.FIELDS[change.field].unit
-        self.most_P = np.array([field.high * field.unit for field in photographic.FIELDS[:parameters]], np.float32)
+                self.steps_AP[place, change.field] = change.amount * edit_state.FIELDS[change.field].unit
+        self.most_P = np.array([field.high * field.unit for field in edit_state.FIELDS[:parameters]], np.float32)
 
     def __call__(self, observations_BCHW: np.ndarray) -> np.ndarray:
         """float32 `(B, A)` from uint8 `(B, 4, S, S)`; negative where an edit brings the photo back within the limit."""
-        seen_B3SS, tones_BP = observations_BCHW[:, :3], photographic.tones_shown(observations_BCHW)
+        seen_B3SS, tones_BP = observations_BCHW[:, :3], edit_state.tones_shown(observations_BCHW)
         if seen_B3SS.shape[-1] % _SIDE == 0 and seen_B3SS.shape[-1] > _SIDE:
             parts = seen_B3SS.shape[-1] // _SIDE
             split = seen_B3SS.reshape(len(seen_B3SS), 3, _SIDE, parts, _SIDE, parts)

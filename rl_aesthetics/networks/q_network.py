@@ -11,7 +11,6 @@ import torch
 from torch import Tensor, nn
 
 from rl_aesthetics.networks.heads import ActionHead, of_actions, project
-from rl_aesthetics.networks.settings import HeadSettings
 
 UNSETTLED = -1.5, 1.5
 """Between which returns lie where nobody said so."""
@@ -28,7 +27,7 @@ class QNetwork(nn.Module):
         values_include_score: the outputs are Q(s, a) + score(s). Rewards are differences of scores, so this sum does
             not depend on score(s): it is the value of what the action leads to, on the scale of the scores. The arg max
             is the same; the learner puts the scores into its targets.
-        mirror: whether `Afterstate` looks at the mirror image, too, when acting (`ToneTrunk` has its own).
+        mirror: whether `Afterstate` looks at the mirror image, too, when acting.
     """
 
     values_include_score = False
@@ -79,8 +78,13 @@ class HeadPerAction(QNetwork):
     Args:
         trunk: uint8 `(B, 3, S, S)` to features float32 `(B, F)`.
         hidden: width of the head's hidden layer.
-        settings: of the head: dueling (arXiv 1511.06581), atoms (C51, arXiv 1707.06887), noise (arXiv 1706.10295).
+        dueling: a stream for the value of the state and one for the advantages of actions (arXiv 1511.06581).
+        num_atoms: more than 1 learns the distribution of the return over so many values (C51, arXiv 1707.06887).
+        value_support: the least and the greatest of these values; `UNSETTLED` if left out.
+        noisy: learned noise on the head's weights in place of random actions (arXiv 1706.10295).
     """
+
+    support_Z: Tensor
 
     def __init__(
         self,
@@ -88,17 +92,20 @@ class HeadPerAction(QNetwork):
         size: int,
         trunk: nn.Module,
         hidden: int,
-        settings: HeadSettings,
+        *,
+        dueling: bool = False,
+        num_atoms: int = 1,
+        value_support: tuple[float, float] | None = None,
+        noisy: bool = False,
     ):
         super().__init__(actions, size)
-        atoms = settings.num_atoms
         self.trunk = trunk.eval()
         with torch.no_grad():
             features = trunk(torch.zeros(1, channels_of(trunk), size, size, dtype=torch.uint8)).shape[1]
-        self.head = ActionHead(features, hidden, len(self.actions), atoms, settings.dueling, settings.noisy)
-        low, high = settings.value_support or UNSETTLED
-        self.register_buffer("support_Z", torch.linspace(low, high, atoms), persistent=False)
-        self.distributional = atoms > 1
+        self.head = ActionHead(features, hidden, len(self.actions), num_atoms, dueling, noisy)
+        low, high = value_support or UNSETTLED
+        self.register_buffer("support_Z", torch.linspace(low, high, num_atoms), persistent=False)
+        self.distributional = num_atoms > 1
         self.train()
 
     def forward(self, observations_BCHW: Tensor) -> Tensor:

@@ -40,6 +40,14 @@ NETWORKS: dict[str, type[NetworkSettings]] = {
 OLD_KINDS = {"edit_scoring": "afterstate"}
 """What kinds were called in the last format."""
 
+OLD_DEFAULTS: dict[str, dict[str, Any]] = {
+    "tone": {
+        **{"widths": (32, 64, 96, 128), "histograms": (), "quantiles": False, "edits": False, "strengths": False},
+        **{"members": 1, "dropout": 0.0, "value_scale": 1.0},
+    }
+}
+"""What networks' options were where nobody said otherwise, in the last format, and is not so now."""
+
 
 def with_kind(given: Any) -> Any:
     """A network's settings as a mapping with a known `kind`: a name alone is that kind with its defaults.
@@ -81,6 +89,11 @@ def network_settings(network: NetworkSettings | str | dict[str, Any], **options:
         raise UserError(told(first["loc"], first["type"], first["msg"])) from None
     except ValueError as error:
         raise UserError(str(error)) from None
+
+
+def of_last_format(kind: Any, options: dict[str, Any]) -> dict[str, Any]:
+    """The settings of a network in today's words, from its name and its options in the last format's."""
+    return {"kind": kind, **OLD_DEFAULTS.get(str(kind), {}), **options}
 
 
 def told(place: Sequence[int | str], fault: str, message: str) -> str:

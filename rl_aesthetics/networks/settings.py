@@ -6,7 +6,7 @@ Reading settings must be quick, so nothing here imports torch; `build` does.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
@@ -108,7 +108,16 @@ class HeadSettings(NetworkSettings):
     def build(self, actions: Sequence[str], size: int) -> QNetwork:
         from rl_aesthetics.networks.q_network import HeadPerAction
 
-        return HeadPerAction(actions, size, self.trunk(size), self.hidden, self)
+        return HeadPerAction(
+            actions,
+            size,
+            self.trunk(size),
+            self.hidden,
+            dueling=self.dueling,
+            num_atoms=self.num_atoms,
+            value_support=self.value_support,
+            noisy=self.noisy,
+        )
 
 
 class AfterstateSettings(NetworkSettings):
@@ -148,52 +157,62 @@ class AfterstateSettings(NetworkSettings):
     def build(self, actions: Sequence[str], size: int) -> QNetwork:
         from rl_aesthetics.networks.afterstate import Afterstate
 
-        return Afterstate(actions, size, self)
+        if self.value_range == "auto":
+            raise ValueError("value_range: auto is settled where reward and juror are known")
+        return Afterstate(
+            actions,
+            size,
+            widths=self.widths,
+            value_range=self.value_range,
+            values_include_score=self.includes_score,
+            mirror=self.mirror,
+        )
 
 
-class ToneSettings(HeadSettings):
-    """What decides about tone and colour: statistics of both, and layers over them. For the photographic edits."""
+class ToneSettings(NetworkSettings):
+    """What decides about tone and colour, for the photographic edits: statistics of both and the edits made so far,
+    which a fourth channel of the observation says, and layers over them. Beside the values it learns what is still
+    wrong."""
 
     kind: Literal["tone"] = "tone"
-    hidden: ClassVar[int] = 128
-    widths: tuple[int, ...] = Field((32, 64, 96, 128), description="channels of convolutions beside the statistics")
-    histograms: tuple[int, ...] = Field((), description="widths of layers over histograms of the colours")
-    quantiles: bool = Field(False, description="quantiles of light, colour ratios and edges beside the histograms")
-    edits: bool = Field(False, description="which edits were made, from a fourth channel of the observation")
-    strengths: bool = Field(False, description="learn what is still wrong with the photo beside the values")
-    members: int = Field(1, ge=1, description="networks that learn side by side; a value is the mean of theirs")
-    dropout: float = Field(0.0, ge=0, le=1, description="share of the statistics that is left out when learning")
-    value_scale: float = Field(1.0, gt=0, description="what outputs are divided by: rewards are hundredths")
-    mirror: bool = Field(False, description="once trained, let the convolutions look at the mirror image, too")
+    histograms: tuple[int, ...] = Field(
+        (256, 256), min_length=1, description="widths of the layers over histograms, quantiles and edits"
+    )
+    members: int = Field(
+        2,
+        ge=1,
+        description="networks that learn side by side, whose mean is the value: what one makes up of an unknown photo "
+        "the others do not",
+    )
+    dropout: float = Field(
+        0.3, ge=0, le=1, description="share of the statistics left out when learning: they, too, tell which photo it is"
+    )
+    value_scale: float = Field(10.0, gt=0, description="what outputs are divided by: rewards are hundredths")
     change_limit: float = Field(
         1.0, gt=0, le=1, description="change of the photo whose price is computed, not learned; filled in by the reward"
     )
     change_price: float = Field(1.0, ge=0, description="what more change costs; filled in by the reward")
 
-    @field_validator("histograms", mode="before")
+    @model_validator(mode="before")
     @classmethod
-    def _switched_on(cls, given: object) -> object:
-        return {True: (64,), False: ()}[given] if isinstance(given, bool) else given
-
-    @model_validator(mode="after")
-    def _what_it_sees(self) -> Self:
-        if not self.widths and not self.histograms:
-            raise ValueError("it sees nothing: give widths or histograms")
-        if (self.quantiles or self.edits) and not self.histograms:
-            raise ValueError("quantiles and edits stand beside histograms; give widths of their layers")
-        if self.change_limit < 1 and not self.edits:
-            raise ValueError("the price of change is computed from the edits so far: it needs edits")
-        if self.members > 1 and self.widths:
-            raise ValueError("members share what is described beforehand; they need widths=[]")
-        if (self.strengths or self.members > 1) and (self.num_atoms > 1 or self.dueling):
-            raise ValueError("strengths and members go with plain values: no atoms, not dueling")
-        return self
+    def _switches_of_the_last_format(cls, tree: Any) -> Any:
+        """What could be turned off, and no longer can; whatever mirrored images went into is gone."""
+        if not isinstance(tree, dict):
+            return tree
+        tree = {name: value for name, value in tree.items() if name != "mirror"}
+        if tree.pop("widths", None) or not all(tree.pop(name, True) for name in ("quantiles", "edits", "strengths")):
+            raise ValueError(
+                "it has no convolutions any more, and always quantiles, edits and strengths: earlier ones that "
+                "were trained otherwise cannot be read"
+            )
+        return tree
 
     @property
     def channels(self) -> int:
-        return 4 if self.edits else 3
+        return 4
 
     def build(self, actions: Sequence[str], size: int) -> QNetwork:
         from rl_aesthetics.networks.tone import Tone
 
-        return Tone(actions, size, self)
+        options = self.model_dump(exclude={"kind"})
+        return Tone(actions, size, **options)

@@ -1,4 +1,4 @@
-"""The settings of a network with a head per action that depend on reward, juror and files."""
+"""The settings of a network with a head per action that depend on reward and juror."""
 
 from __future__ import annotations
 
@@ -6,32 +6,24 @@ from rl_aesthetics.config.config import Config
 from rl_aesthetics.episodes.task import Task
 from rl_aesthetics.errors import UserError
 from rl_aesthetics.networks.q_network import QNetwork
-from rl_aesthetics.networks.settings import HeadSettings, ToneSettings
+from rl_aesthetics.networks.settings import HeadSettings
 
 MARGIN = 0.05
 """Left on both sides of a derived support, as a share of its width."""
 
 
-def resolve_head(config: Config, task: Task, scores: tuple[float, float] | None) -> HeadSettings:
+def resolve_head(network: HeadSettings, config: Config, task: Task, scores: tuple[float, float] | None) -> HeadSettings:
     """Settle `learner.network`. Applied twice it changes nothing more.
 
     Args:
         scores: the least and the greatest score of the juror, where known.
 
     Raises:
-        UserError: the distribution's support cannot be derived or does not hold the returns; the pretrained weights
-            cannot be had.
+        UserError: the distribution's support cannot be derived or does not hold the returns.
     """
-    network, reward = config.learner.network, task.reward
-    assert isinstance(network, HeadSettings)
-    learns_rewards = config.learner.algorithm == "all_actions"
-    if isinstance(network, ToneSettings) and network.edits and learns_rewards and reward.change_limit < 1:
-        prices = {"change_limit": reward.change_limit, "change_price": reward.change_price}
-        network = network.model_copy(update=prices)
-    if network.num_atoms > 1:
-        support = _support(network, config, task, scores)
-        network = network.model_copy(update={"value_support": support})
-    return network
+    if network.num_atoms == 1:
+        return network
+    return network.model_copy(update={"value_support": _support(network, config, task, scores)})
 
 
 def initial_network(config: Config, task: Task) -> QNetwork:

@@ -1,11 +1,11 @@
-"""What the afterstate network's values mean and between which they lie, from the reward and the juror's scores."""
+"""What networks' values mean and between which they lie, from the reward and the juror's scores."""
 
 from __future__ import annotations
 
 from rl_aesthetics.config.config import Config
 from rl_aesthetics.episodes.task import Task
 from rl_aesthetics.errors import UserError
-from rl_aesthetics.networks.settings import AfterstateSettings, HeadSettings, NetworkSettings
+from rl_aesthetics.networks.settings import AfterstateSettings, HeadSettings, NetworkSettings, ToneSettings
 from rl_aesthetics.networks.trunks import NARROW, WIDTHS
 from rl_aesthetics.plan.resolve_head import resolve_head
 
@@ -29,8 +29,19 @@ def resolve_values(config: Config, task: Task, score_range: tuple[float, float] 
     if isinstance(network, AfterstateSettings):
         resolved = _afterstate(network, config, task, scores)
     elif isinstance(network, HeadSettings):
-        resolved = resolve_head(config, task, scores)
+        resolved = resolve_head(network, config, task, scores)
+    elif isinstance(network, ToneSettings) and config.learner.algorithm == "all_actions":
+        resolved = _tone(network, task)
     return config.model_copy(update={"learner": config.learner.model_copy(update={"network": resolved})})
+
+
+def _tone(network: ToneSettings, task: Task) -> ToneSettings:
+    """Where rewards themselves are learned, the price of change is known and need not be."""
+    reward = task.reward
+    if reward.change_limit == 1:
+        return network
+    prices = {"change_limit": reward.change_limit, "change_price": reward.change_price}
+    return network.model_copy(update=prices)
 
 
 def _afterstate(

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from rl_aesthetics.config.config import Config
 from rl_aesthetics.datasets.dataset import RLDataset
 from rl_aesthetics.edits import algebra
-from rl_aesthetics.edits.space import EditSpace
+from rl_aesthetics.edits.space import EditSpace, edit_space
 from rl_aesthetics.episodes.crops import Crops
 from rl_aesthetics.episodes.photos import PLAIN, EpisodePhotos, Variants
 from rl_aesthetics.episodes.task import Task
@@ -55,14 +55,14 @@ class RunPlan:
         """
         task = task_of(config)
         config = resolve_values(config, task, score_range)
-        learner, space = config.learner, EditSpace(task.actions)
-        if learner.replay == "reference" and not space.reversible:
+        learner, space = config.learner, edit_space(task.actions)
+        if learner.replay == "reference" and not space.is_group:
             raise UserError("learner.replay=reference needs reversible transforms alone; use learner.replay=frames")
         variants = Variants(learner.undegraded_share, learner.collage_share)
         crops = Crops(len(dataset), learner.crops, seed=learner.seed) if learner.crops else None
         plan = cls(config, dataset, task, space, variants, crops)
         plan.check(dataset)
-        if crops and not (space.reversible and dataset.is_reversible):
+        if crops and not (space.is_group and dataset.is_reversible):
             raise UserError("learner.crops is for reversible edits; others begin each episode on a new crop anyway")
         if variants != PLAIN and not (learner.fresh_degradations and plan.approximates):
             raise UserError(
@@ -89,13 +89,13 @@ class RunPlan:
     @property
     def approximates(self) -> bool:
         """Whether edits act on the degraded photo as it is given, so that they come near the original at best."""
-        return self.photos().given
+        return self.photos().acts_on_given
 
     @property
     def deepest(self) -> int:
         """The greatest number of edits that a training photo is away from its original; 1 where nobody counts."""
         photos = self.photos()
-        return 1 if photos.given else int(algebra.DEPTH[photos.start_states()].max())
+        return 1 if photos.acts_on_given else int(algebra.DEPTH[photos.start_states()].max())
 
     def initial_network(self) -> QNetwork:
         """The network as training begins with it, see `resolve_head.initial_network`."""

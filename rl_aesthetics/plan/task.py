@@ -7,7 +7,7 @@ from rl_aesthetics.config.config import Config
 from rl_aesthetics.config.old_names import renamed
 from rl_aesthetics.config.training import Reward, Training
 from rl_aesthetics.edits.registry import action_names
-from rl_aesthetics.edits.space import EditSpace, check_shows_edits
+from rl_aesthetics.edits.space import check_shows_edits, edit_space
 from rl_aesthetics.episodes.task import Task
 from rl_aesthetics.errors import UserError
 
@@ -22,7 +22,7 @@ def task_of(config: Config) -> Task:
     actions = action_names(settings.action_space.transforms, settings.action_space.add_stop_action)
     shows_edits = config.learner.network.channels == 4
     if shows_edits:
-        check_shows_edits(EditSpace(actions))
+        check_shows_edits(edit_space(actions))
     return Task(
         actions=actions,
         max_steps=settings.training.max_steps_per_episode,

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from rl_aesthetics.edits import recipe
 from rl_aesthetics.edits.registry import STOP
-from rl_aesthetics.edits.space import EditSpace
 from rl_aesthetics.reports.pictures import Shot
 
 if TYPE_CHECKING:
@@ -92,13 +92,7 @@ def edited(dataset: RLDataset, image_id: int, edits: Sequence[str]) -> np.ndarra
         KeyError: the split has no such photo, or there is no such edit.
     """
     place = {record.image_id: place for place, record in enumerate(dataset.records)}[image_id]
-    photo, state = dataset.degraded(place), 0
-    if not edits:
-        return photo
-    space = EditSpace(tuple(dict.fromkeys(edits)))
-    for name in edits:
-        state = int(space.after(state, space.actions.index(name)))
-    return space.edit(photo, state)
+    return recipe.render(dataset.degraded(place), edits)
 
 
 def draw_filmstrip(dataset: RLDataset, moments: Sequence[Moment]) -> Image.Image:

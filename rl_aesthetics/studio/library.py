@@ -65,7 +65,7 @@ class Library:
         self.root, self.jurors = root, tuple(jurors)
         self._load_scorer, self._more_agents, self._more_datasets = load_scorer, agents, datasets
         self._found, self._looked = Found(), float("-inf")
-        self._cache: dict[tuple, tuple[float, Any]] = {}
+        self._cache: dict[tuple[str, ...], tuple[float, Any]] = {}
         self._lock, self._loading = threading.Lock(), threading.Lock()
 
     def found(self) -> Found:
@@ -119,7 +119,8 @@ class Library:
         with self._loading:
             if key not in self._cache:
                 self._cache[key] = (0.0, self._load_scorer(juror or None, agent))
-            return self._cache[key][1]
+            scorer: Scorer = self._cache[key][1]
+            return scorer
 
     def splits(self, name: str) -> list[str]:
         """The splits of a dataset.
@@ -150,10 +151,11 @@ class Library:
         """`read(path)`, remembered until the file changes."""
         return self._kept((kind,), path, read)
 
-    def _kept(self, kind: tuple, path: Path, read: Callable[[Path], T]) -> T:
+    def _kept(self, kind: tuple[str, ...], path: Path, read: Callable[[Path], T]) -> T:
         changed = path.stat().st_mtime
         key = (*kind, str(path))
         with self._loading:
             if key not in self._cache or self._cache[key][0] != changed:
                 self._cache[key] = (changed, read(path))
-            return self._cache[key][1]
+            kept: T = self._cache[key][1]
+            return kept

@@ -12,9 +12,8 @@ import numpy as np
 
 from rl_aesthetics.agents.agent import DQNAgent
 from rl_aesthetics.agents.edit_session import WHY, EditSession, Look, Stopped
-from rl_aesthetics.edits.recipe import keeps_depth
 from rl_aesthetics.edits.registry import STOP, TRANSFORMS
-from rl_aesthetics.edits.space import EditSpace
+from rl_aesthetics.edits.space import edit_space
 from rl_aesthetics.enhance.enhance import editable, finish, open_session, usable_scorer
 from rl_aesthetics.enhance.results import describe_session
 from rl_aesthetics.photos.resize import eight_bits
@@ -35,8 +34,7 @@ class PhotoEpisode:
 
     def __init__(self, agent: DQNAgent, scorer: Scorer | None, photo: Upload):
         self.agent, self.photo, self.scorer = agent, photo, usable_scorer(scorer)
-        self.space = EditSpace(agent.actions)
-        self._even = not self.space.photographic  # only half shifts ask for even sides
+        self.space = edit_space(agent.actions)
         self._session: EditSession | None = None
 
     @property
@@ -68,12 +66,15 @@ class PhotoEpisode:
             PhotoError: it cannot be decoded.
             ScoringError: the juror cannot answer.
         """
-        self.photo.load((self.agent.size, *(() if self.scorer is None else (self.scorer.size,))), self._even)
+        even, sizes = self.space.needs_even_sides, [self.agent.size]
+        if self.scorer is not None:
+            sizes.append(self.scorer.size)
+        self.photo.load(sizes, even)
         self._session = open_session(
             self.agent,
             self.scorer,
             self.space,
-            lambda size: self.photo.reduction(size, self._even),
+            lambda size: self.photo.reduction(size, even),
             lambda: eight_bits(editable(self.space, self.photo.pixels())),
         )
 
@@ -120,13 +121,13 @@ class PhotoEpisode:
 
     def rendered(self, step: int) -> np.ndarray:
         """The display copy after some edits, uint8 BGR."""
-        return self.space.edit(self.photo.display_HWC, self.looks[step].state)
+        return self.space.render(self.photo.display_HWC, self.looks[step].state)
 
     def full_size(self) -> np.ndarray:
         """Every pixel of the original, edited; whole where nothing was done. BGR `(H, W, 3)` of the photo's own depth,
         8 bits where the edits know no more."""
         pixels_HWC = self.photo.pixels()
-        return finish(self.session, pixels_HWC if keeps_depth(self.space) else eight_bits(pixels_HWC))
+        return finish(self.session, pixels_HWC if self.space.renders_16_bits else eight_bits(pixels_HWC))
 
     def download(self, suffix: str) -> bytes:
         """The result as a file, with the photo's EXIF block and colour profile, as `enhance` writes it.
@@ -134,8 +135,7 @@ class PhotoEpisode:
         Args:
             suffix: `.png` and `.tif` keep the depth, `.jpg` has 8 bits.
         """
-        header = self.photo.header
-        return encode_photo(self.full_size(), suffix, header.exif, header.icc_profile)
+        return encode_photo(self.full_size(), suffix, self.photo.exif(), self.photo.header.icc_profile)
 
     def recipe(self) -> dict[str, Any]:
         """What was done, by whom, what the agent expected and what the juror said, for JSON; `enhance --apply` does it

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -131,7 +131,11 @@ def bench(
     for bench in benches:
         speeds = [bench.measure(size, seconds) for size in sizes]
         if as_json:
-            facts = {"juror": bench.scorer.fingerprint, "device": bench.device, "threads": bench.threads}
+            facts: dict[str, Any] = {
+                "juror": bench.scorer.fingerprint,
+                "device": bench.device,
+                "threads": bench.threads,
+            }
             if bench.flops_per_image:
                 facts |= {"flops_per_image": bench.flops_per_image, "peak": dataclasses.asdict(bench.peak)}
             for speed in speeds:

@@ -11,7 +11,7 @@ from PIL import Image
 from studio_server import LARGE, PHOTOS, undone
 
 from rl_aesthetics.edits.registry import TRANSFORMS, action_names
-from rl_aesthetics.edits.space import EditSpace
+from rl_aesthetics.edits.space import edit_space
 
 ALERT = "main [role=alert] .problem, main .problem"
 
@@ -163,11 +163,11 @@ def test_a_photographic_agent_edits_without_a_score_and_can_be_steered(page, tmp
     with page.expect_download() as started:
         page.get_by_role("link", name="Recipe").click()
     recipe = json.loads(started.value.path().read_text())
-    space = EditSpace(action_names("tonal"))
+    space = edit_space(action_names("tonal"))
     state = 0
     for name in recipe["edits"]:
         state = int(space.after(state, space.actions.index(name)))
-    assert (space.edit(original[..., ::-1], state)[..., ::-1] == result).all()
+    assert (space.render(original[..., ::-1], state)[..., ::-1] == result).all()
     assert recipe["score_after"] is None
     page.get_by_role("button", name="Let the agent go on").click()
     page.wait_for_selector(".verdict")
@@ -230,7 +230,10 @@ def test_a_script_in_exif_and_in_the_name_never_runs(page, tmp_path):
     assert "onerror" in page.locator("h1").inner_text()  # as text
     with page.expect_download() as started:
         page.get_by_role("link", name="JPEG").click()
-    assert b"script" not in started.value.path().read_bytes()
+    with Image.open(started.value.path()) as result:
+        assert result.getexif()[0x010E] == script  # the owner's own metadata goes along in the file, and nowhere else
+    shown = page.locator("img.after").evaluate("image => image.src")
+    assert b"script" not in page.request.get(shown).body()
 
 
 def test_an_upload_that_is_cut_off_is_told_and_leaves_nothing(page, tmp_path):

@@ -136,7 +136,7 @@ def test_afterstate_learns_from_prioritised_n_step_returns_with_remembered_actio
         "learner.network=afterstate",
         "learner.network.value_range=auto",
         "learner.replay=reference",
-        "learner.remember_next_action=true",
+        "learner.target_action=stored",
         "learner.prioritized=true",
         "learner.n_step=2",
         updates=8,

@@ -22,7 +22,7 @@ from juror_service.jurors.registry import load_juror
 from ray_cluster.checkpoints.checkpoint_store import CheckpointStore
 from ray_cluster.train.training import Training
 from rl_aesthetics.config.config import load_config
-from rl_aesthetics.edits.space import EditSpace
+from rl_aesthetics.edits.space import edit_space
 from rl_aesthetics.edits.view import View
 
 pytestmark = [
@@ -90,7 +90,7 @@ def check_buffer(training):
     """Every score and reward in the replay buffer equals a recomputed one, and the counters add up."""
     algorithm, task = training.algorithm, training.task
     held = algorithm.replay.transitions[: len(algorithm.replay)]
-    juror, space = load_juror("pocket", threads=1), EditSpace(task.actions)
+    juror, space = load_juror("pocket", threads=1), edit_space(task.actions)
     view = View(space, training.dataset.thumbnails(juror.size), training.dataset.original)
 
     def score(states):

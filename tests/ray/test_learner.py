@@ -18,7 +18,7 @@ from ray_cluster.replay.transition import DISCOUNTS
 from ray_cluster.rollout.validation_worker import ValidationWorker
 from rl_aesthetics.agents.agent import AgentDescription, DQNAgent
 from rl_aesthetics.edits.registry import STOP
-from rl_aesthetics.edits.space import EditSpace
+from rl_aesthetics.edits.space import edit_space
 from rl_aesthetics.edits.view import View
 from rl_aesthetics.episodes.photos import EpisodePhotos
 from rl_aesthetics.evaluation.evaluation import Evaluation
@@ -49,7 +49,7 @@ def algorithm(photos):
         f"learner.samples_per_insert={RATIO}",
         "learner.learning_starts=200",
         "learner.replay=frames",
-        "learner.remember_next_action=true",
+        "learner.target_action=stored",
     )
     yield algorithm
     algorithm.stop()
@@ -72,7 +72,7 @@ def tensors_of(algorithm):
 
 def check_episodes(transitions, dataset, task):
     """Every episode is there from its degraded photo to its end, in order, with the scores and rewards it must have."""
-    space = EditSpace(task.actions)
+    space = edit_space(task.actions)
     view = View(space, dataset.thumbnails(64), dataset.original)
 
     def score(photos_B, states_B):
@@ -305,7 +305,7 @@ def test_an_episode_that_could_not_be_scored_is_dropped_and_counted(photos):
         1,
         "learner.network=afterstate",
         "learner.replay=reference",
-        "learner.remember_next_action=true",
+        "learner.target_action=stored",
         "learner.learning_starts=100",
     )
     deadline = time.monotonic() + 60
@@ -327,7 +327,7 @@ def test_a_juror_killed_three_times_leaves_no_wrong_reward(photos):
         1,
         "juror.score_cache_size=8",  # nearly nothing is remembered, so that every step asks
         "learner.learning_starts=100",
-        "learner.remember_next_action=true",
+        "learner.target_action=stored",
         juror=juror,
     )
 

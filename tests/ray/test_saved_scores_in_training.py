@@ -9,7 +9,7 @@ from juror_service.jurors.registry import load_juror
 from ray_cluster.train.training import Training
 from rl_aesthetics.datasets.dataset import RLDataset
 from rl_aesthetics.edits.registry import action_names
-from rl_aesthetics.edits.space import EditSpace
+from rl_aesthetics.edits.space import edit_space
 from rl_aesthetics.edits.view import View
 from rl_aesthetics.episodes.saved_scores import SavedScores
 
@@ -59,7 +59,7 @@ def test_every_score_kept_is_the_jurors(first, dataset):
     rows = saved.cache().entries()
     assert len(rows) == saved.check() > 100
     assert set(rows["photo"]) == set(range(6))  # of both workers, who have three photos each
-    view = View(EditSpace(action_names("reversible", True)), photos.thumbnails(juror.size), photos.original)
+    view = View(edit_space(action_names("reversible", True)), photos.thumbnails(juror.size), photos.original)
     again = juror.score(view(rows["photo"], rows["state"]).transpose(0, 2, 3, 1))
     assert rows["score"] == pytest.approx(again, abs=1e-5)
 

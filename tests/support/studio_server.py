@@ -84,7 +84,7 @@ def write_photographic(root):
     The agent makes everything darker, which the reference likes of what is too bright, and the judge never.
     """
     torch.manual_seed(2)
-    described = AgentDescription("tone", action_names("tonal"), (3, 64, 64), 2, ReferenceScorer.fingerprint)
+    described = AgentDescription("tone", action_names("tonal"), (4, 64, 64), 2, ReferenceScorer.fingerprint)
     agent = DQNAgent(replace(described, config={"juror": {"name": "reference"}}))
     with torch.no_grad():
         agent.network.head.advantage[-1].bias[described.actions.index("exposure_down_3")] += 10
@@ -110,7 +110,7 @@ def write_photographic(root):
     dataset = RLDataset(root / "photos", "test")
     brightness = FunctionScorer(lambda image: image.mean() / 255, 16, "brightness")
     output = root / "evaluation_photographic"
-    evaluate(agent, dataset, ReferenceScorer(), output, oracle=False, jurors={"brightness": brightness})
+    evaluate(agent, dataset, ReferenceScorer(), output, oracle=False, held_out={"brightness": brightness})
 
 
 def write_dataset(root, juror):

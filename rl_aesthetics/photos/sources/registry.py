@@ -97,8 +97,8 @@ def open_dataset(
 
 
 def _checksum(dataset_id: str, dataset: ArchiveDataset, sha256: str | None) -> tuple[str, str]:
-    if sha256 or dataset.sha256:
-        return "sha256", (sha256 or dataset.sha256).lower()
+    if known := sha256 or dataset.sha256:
+        return "sha256", known.lower()
     if dataset.md5:
         return "md5", dataset.md5
     raise UserError(

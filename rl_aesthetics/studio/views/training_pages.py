@@ -92,8 +92,9 @@ def picture(site: TheSite, run: str, image_id: int, what: str) -> Response:
     """A validation photo: `degraded`, `original`, or after the edits of an epoch."""
     folder = site.library.found().trainings[run]
     dataset = _validation_set(site.library, folder)
-    place = next((k for k, r in enumerate(dataset.records) if r.image_id == image_id), None) if dataset else None
-    if place is None:
+    records = dataset.records if dataset else ()
+    place = next((k for k, record in enumerate(records) if record.image_id == image_id), None)
+    if dataset is None or place is None:
         raise HTTPException(404, "There is no such photo here.")
     if what == "original":
         pixels = dataset.original(place)
@@ -111,13 +112,15 @@ def picture(site: TheSite, run: str, image_id: int, what: str) -> Response:
 
 def _run(folder: Path) -> dict[str, Any]:
     try:
-        return json.loads((folder / "mlflow_run.json").read_text())
+        run: dict[str, Any] = json.loads((folder / "mlflow_run.json").read_text())
+        return run
     except (OSError, ValueError):
         return {}
 
 
 def _yaml(file: Path) -> dict[str, Any]:
     try:
-        return yaml.safe_load(file.read_text()) or {}
+        content: dict[str, Any] = yaml.safe_load(file.read_text()) or {}
+        return content
     except (OSError, yaml.YAMLError):
         return {}

@@ -29,7 +29,7 @@ LAYERS = {
         "enhance",
         "studio",
     ),
-    "juror_service": ("errors", "batching", "jurors", "http", "training"),
+    "juror_service": ("errors", "batching", "http", "jurors", "training"),
     "ray_cluster": (
         "cluster",
         "jurors",

@@ -14,7 +14,7 @@ from rl_aesthetics.edits.registry import REVERSIBLE, STOP
 from rl_aesthetics.errors import UserError
 from rl_aesthetics.files.run_files import AGENT_FILE
 from rl_aesthetics.networks.registry import NETWORKS
-from rl_aesthetics.networks.settings import AfterstateSettings
+from rl_aesthetics.networks.settings import AfterstateSettings, ToneSettings
 
 ACTIONS = (*REVERSIBLE, STOP)
 OBSERVATIONS = np.random.default_rng(0).integers(0, 256, (4, 3, 64, 64), dtype=np.uint8)
@@ -50,12 +50,14 @@ def rewrite(file, change):
 
 @pytest.mark.parametrize("network", NETWORKS)
 def test_a_loaded_agent_is_the_saved_one(network, tmp_path):
-    saved = DQNAgent(description(network=network))
+    channels = NETWORKS[network]().channels
+    observations = np.concatenate([OBSERVATIONS, OBSERVATIONS[:, :1]], 1)[:, :channels]
+    saved = DQNAgent(description(network=network, observation_shape=(channels, 64, 64)))
     saved.save(tmp_path / "a.safetensors")
     loaded = DQNAgent.load(tmp_path / "a.safetensors")
     assert loaded.description == saved.description
-    np.testing.assert_array_equal(loaded.values(OBSERVATIONS), saved.values(OBSERVATIONS))
-    np.testing.assert_array_equal(loaded.act(OBSERVATIONS), saved.values(OBSERVATIONS).argmax(1))
+    np.testing.assert_array_equal(loaded.values(observations), saved.values(observations))
+    np.testing.assert_array_equal(loaded.act(observations), saved.values(observations).argmax(1))
 
 
 def test_bug_3_the_file_keeps_the_actions_and_their_order(tmp_path):
@@ -82,6 +84,34 @@ def test_the_networks_options_are_kept(tmp_path):
     loaded = DQNAgent.load(tmp_path / "a.safetensors")
     assert loaded.network.value_range == (-1, 3)
     np.testing.assert_array_equal(loaded.values(OBSERVATIONS), saved.values(OBSERVATIONS))
+
+
+def of_format_1(**fields):
+    def change(header):
+        header.update(format=1, **fields)
+
+    return change
+
+
+def test_a_file_of_the_last_format_is_read(file):
+    rewrite(file, of_format_1(network="simple_cnn", network_options={}))
+    assert DQNAgent.load(file).description == description()
+    DQNAgent(description(network=AfterstateSettings(mirror=True))).save(file)
+    rewrite(file, of_format_1(network="edit_scoring", network_options={"mirror": True}))
+    assert DQNAgent.load(file).description.network == AfterstateSettings(mirror=True)
+
+
+def test_the_tone_network_of_the_last_format_is_read_if_it_saw_what_it_sees_now(tmp_path):
+    file, now = tmp_path / AGENT_FILE, ToneSettings(histograms=(16,), members=1, dropout=0.0, value_scale=1.0)
+    DQNAgent(description(network=now, observation_shape=(4, 64, 64))).save(file)
+    sees = {"widths": [], "histograms": [16], "quantiles": True, "edits": True, "strengths": True}
+    rewrite(file, of_format_1(network="tone", network_options=sees))
+    assert DQNAgent.load(file).description.network == now
+    for change in ({"widths": [8]}, {"strengths": False}):
+        rewrite(file, of_format_1(network_options={**sees, **change}))
+        with pytest.raises(UserError, match="'tone': it has no convolutions any more, and always quantiles") as told:
+            DQNAgent.load(file)
+        assert "\n" not in str(told.value)
 
 
 def test_the_folder_of_a_training_will_do(file):

@@ -34,7 +34,7 @@ from rl_aesthetics.plan.task import task_of
         (["learner.network={kind: resnet18, frozen: true}"], "frozen needs pretrained"),
         (["learner.network.value_support=[0, 1]"], "value_support needs num_atoms above 1"),
         (["learner.network={num_atoms: 51, value_support: [1, 0]}"], "with LOW below HIGH"),
-        (["learner.network.noisy=true", "learner.remember_next_action=true"], "noisy excludes learner.remember_next"),
+        (["learner.network.noisy=true", "learner.target_action=stored"], "noisy excludes learner.target_action=stored"),
         (["learner.network.noisy=true", "exploration.policy=boltzmann"], "noisy excludes exploration.policy=boltzmann"),
         (["learner.priority_alpha=1.5"], "learner.priority_alpha"),
         (["learner.n_step=0"], "learner.n_step"),
@@ -52,8 +52,8 @@ PHOTOGRAPHIC = "configs/photographic.yaml"
 @pytest.mark.parametrize(
     "setting",
     [
-        *("learner.double_q=true", "learner.n_step=3", "learner.prioritized=true", "learner.priority_alpha=0.5"),
-        *("learner.network.num_atoms=51", "learner.value_stopping=true", "learner.remember_next_action=true"),
+        *("learner.target_action=online", "learner.n_step=3", "learner.prioritized=true", "learner.priority_alpha=0.5"),
+        *("learner.value_stopping=true", "learner.priority_beta=0.4"),
         *("learner.crops=4", "training.target_update_frequency=100"),
     ],
 )
@@ -64,12 +64,18 @@ def test_what_an_algorithm_does_nothing_with_is_refused_even_if_it_is_the_defaul
     assert "\n" not in str(told.value)
 
 
+def test_atoms_are_of_a_network_and_still_nothing_for_all_actions():
+    with pytest.raises(UserError, match=r"learner\.network\.num_atoms is not for learner\.algorithm=all_actions"):
+        load_config(PHOTOGRAPHIC, ["learner.network={kind: simple_cnn, num_atoms: 51}"])
+
+
 @pytest.mark.parametrize(
     ("setting", "message"),
     [
         ("training.gamma=0.5", "needs rl_training.training.gamma=0"),
         ("juror.name=pocket", "needs rl_training.training.gamma=0, juror.name=reference"),
         ("learner.replay=reference", "learner.replay=frames"),
+        ("juror.options={juror: pocket}", "leave juror.options.juror out"),
         ("reward.terminal_bonus=0.1", "rl_training.reward.terminal_bonus=0"),
         ("reward.name=stop_only", "rl_training.reward.name=difference"),
     ],
@@ -101,9 +107,34 @@ def test_full_information_of_the_last_format_means_all_actions(tmp_path, complet
     assert load_config(tmp_path / "old.yaml") == load_config(PHOTOGRAPHIC)
 
 
-def test_the_old_name_and_the_new_one_must_not_contradict_each_other():
-    with pytest.raises(UserError, match="full_information means algorithm=all_actions, not dqn"):
-        load_config(None, ["learner.full_information=true", "learner.algorithm=dqn"])
+@pytest.mark.parametrize(
+    ("old", "meant"),
+    [
+        ({}, "online"),
+        ({"double_q": True, "remember_next_action": False}, "online"),
+        ({"double_q": False, "remember_next_action": False}, "target"),
+        ({"double_q": True, "remember_next_action": True}, "stored"),
+        ({"double_q": False, "remember_next_action": True}, "stored"),
+    ],
+)
+def test_two_settings_of_the_last_format_are_one_choice_of_the_next_action(tmp_path, old, meant):
+    (tmp_path / "old.yaml").write_text(yaml.safe_dump({"learner": old}))
+    assert load_config(tmp_path / "old.yaml").learner.target_action == meant
+
+
+@pytest.mark.parametrize(
+    "learner",
+    [
+        {"full_information": True, "algorithm": "dqn"},
+        {"remember_next_action": True, "target_action": "online"},
+        {"double_q": False, "target_action": "online"},
+    ],
+)
+def test_the_old_name_and_the_new_one_must_not_contradict_each_other(tmp_path, learner):
+    (tmp_path / "both.yaml").write_text(yaml.safe_dump({"learner": learner}))
+    with pytest.raises(UserError, match="by the name that it had before: leave the old name out") as told:
+        load_config(tmp_path / "both.yaml")
+    assert "\n" not in str(told.value)
 
 
 def resolved(*overrides):

@@ -45,7 +45,7 @@ def test_boltzmann_has_a_temperature_in_place_of_random_actions():
     ("overrides", "message"),
     [
         (["exploration.schedule=linear"], "schedule=linear needs exploration.over, how long it takes"),
-        (["exploration.schedule=cosine"], "exploration.schedule: .*'exponential' or 'linear'"),
+        (["exploration.schedule=sawtooth"], "exploration.schedule: .*'exponential' or 'linear'"),
         (["exploration.temperature_end=1"], "temperature_end must not exceed temperature_start"),
         (["exploration.policy=boltzman"], "exploration.policy: .*'epsilon_greedy' or 'boltzmann'"),
     ],

@@ -10,9 +10,9 @@ from rl_aesthetics.agents.agent import AgentDescription, DQNAgent
 from rl_aesthetics.config.config import load_config
 from rl_aesthetics.datasets.dataset import RLDataset
 from rl_aesthetics.datasets.tonal_degradation import sequence_of
-from rl_aesthetics.edits import photographic, tone
+from rl_aesthetics.edits import edit_state, render, tone
 from rl_aesthetics.edits.registry import STOP, action_names
-from rl_aesthetics.edits.space import EditSpace
+from rl_aesthetics.edits.space import edit_space
 from rl_aesthetics.enhance.enhance import enhance_photo
 from rl_aesthetics.episodes.env import ImageEditEnv
 from rl_aesthetics.episodes.task import Task
@@ -31,7 +31,7 @@ from rl_aesthetics.scores.reference import ReferenceScorer
 
 ACTIONS = action_names("tonal")
 TASK = Task(ACTIONS, 6, make_reward(step_penalty=0.0, terminal_bonus=0.0), shows_edits=True)
-OPTIONS = {"widths": [], "histograms": [16, 8], "quantiles": True, "edits": True}
+OPTIONS = {"histograms": [16, 8], "members": 1, "dropout": 0.0, "value_scale": 1.0}
 
 
 def photos():
@@ -43,20 +43,20 @@ def photos():
 
 def views(states, images=None):
     images = np.stack([scene(64, 64, k)[..., ::-1].transpose(2, 0, 1) for k in range(len(states))])
-    shown = photographic.render_reductions(images, np.array(states))
-    return images, np.concatenate([shown, photographic.edits_plane(states, 64)], 1)
+    shown = render.render_reductions(images, np.array(states))
+    return images, np.concatenate([shown, edit_state.edits_plane(states, 64)], 1)
 
 
 def test_the_plane_says_every_edit_by_its_row():
-    state = photographic.state_of(exposure=-30, tint=2, clahe=1, crop=5)
-    plane_SS = photographic.edits_plane([state], 64)[0, 0]
+    state = edit_state.state_of(exposure=-30, tint=2, clahe=1, crop=5)
+    plane_SS = edit_state.edits_plane([state], 64)[0, 0]
     assert (plane_SS == plane_SS[:, :1]).all()
-    values = photographic.unpack(state)
-    np.testing.assert_array_equal(plane_SS[: photographic.EDITS_SIZE, 0].astype(int) - 128, values)
-    assert (plane_SS[photographic.EDITS_SIZE :] == 128).all()
-    np.testing.assert_allclose(photographic.tones_shown(views([state])[1]), photographic.tones([state]))
+    values = edit_state.unpack(state)
+    np.testing.assert_array_equal(plane_SS[: edit_state.EDITS_SIZE, 0].astype(int) - 128, values)
+    assert (plane_SS[edit_state.EDITS_SIZE :] == 128).all()
+    np.testing.assert_allclose(edit_state.tones_shown(views([state])[1]), edit_state.tones([state]))
     with pytest.raises(ValueError, match="rows"):
-        photographic.edits_plane([state], 16)
+        edit_state.edits_plane([state], 16)
 
 
 def test_both_environments_show_photo_and_edits():
@@ -93,7 +93,7 @@ def test_only_photographic_edits_can_be_shown():
 
 @pytest.mark.parametrize("edits", [(), ("exposure_up_fine",), ("exposure_up", "tint_down_fine"), ("contrast_down_3",)])
 def test_the_price_of_change_is_that_of_crossing_the_limit(edits):
-    space, limit = EditSpace(ACTIONS), 0.0125
+    space, limit = edit_space(ACTIONS), 0.0125
     state = 0
     for name in edits:
         state = int(space.after(state, ACTIONS.index(name)))
@@ -101,7 +101,7 @@ def test_the_price_of_change_is_that_of_crossing_the_limit(edits):
     prices_BA = ChangePrice(ACTIONS, limit, 0.5)(observations)
 
     def beyond(states_B):
-        return pixel_change(given, photographic.render_reductions(given, np.array(states_B))) > limit
+        return pixel_change(given, render.render_reductions(given, np.array(states_B))) > limit
 
     before = beyond([state, state])
     for number, name in enumerate(ACTIONS):
@@ -121,39 +121,34 @@ def test_a_tone_network_takes_the_computed_price_off_what_it_has_learned():
     prices = torch.from_numpy(ChangePrice(ACTIONS, 0.0125, 0.5)(observations))
     assert prices.max() == 0.5
     torch.testing.assert_close(priced(tensors), free(tensors) - prices)
-    [learned], [none] = priced.learned(priced.trunk.describe(tensors))
+    [learned], _ = priced.learned(priced.trunk.describe(tensors))
     torch.testing.assert_close(learned, free(tensors))
-    assert none.shape == (2, 0)
-    with pytest.raises(UserError, match="needs edits"):
-        make_network("tone", ACTIONS, change_limit=0.1)
 
 
 def test_estimated_strengths_stand_beside_the_values_and_change_nothing_of_their_shape():
-    network = make_network("tone", ACTIONS, **OPTIONS, strengths=True).eval()
-    tensors = torch.from_numpy(views([0, photographic.state_of(tint=3)])[1])
+    network = make_network("tone", ACTIONS, **OPTIONS).eval()
+    tensors = torch.from_numpy(views([0, edit_state.state_of(tint=3)])[1])
     [values], [estimates] = network.learned(network.trunk.describe(tensors))
     assert estimates.shape == (2, len(STRENGTHS))
     torch.testing.assert_close(network(tensors), values)
-    with pytest.raises(UserError, match="not dueling"):
-        make_network("tone", ACTIONS, **OPTIONS, strengths=True, dueling=True)
+    with pytest.raises(UserError, match="network 'tone' has no option 'dueling'"):
+        make_network("tone", ACTIONS, **OPTIONS, dueling=True)
 
 
 def test_the_value_of_an_action_is_the_mean_of_the_members():
-    network = make_network("tone", ACTIONS, **OPTIONS, members=3, strengths=True).eval()
-    tensors = torch.from_numpy(views([0, photographic.state_of(tint=3)])[1])
+    network = make_network("tone", ACTIONS, **{**OPTIONS, "members": 3}).eval()
+    tensors = torch.from_numpy(views([0, edit_state.state_of(tint=3)])[1])
     values_MBA, estimates_MBP = network.learned(network.trunk.describe(tensors))
     assert estimates_MBP.shape == (3, 2, len(STRENGTHS))
     assert (values_MBA.std(0)[:, :-1] > 0).all()  # they begin with weights of their own
     torch.testing.assert_close(network(tensors), values_MBA.mean(0))
-    with pytest.raises(UserError, match="widths"):
-        make_network("tone", ACTIONS, histograms=True, members=2)
 
 
 def test_what_was_edited_is_never_left_out_when_learning():
-    network = make_network("tone", ACTIONS, **OPTIONS, dropout=1.0)
+    network = make_network("tone", ACTIONS, **{**OPTIONS, "dropout": 1.0})
     tensors = torch.from_numpy(views([0, 0])[1])
     edited = tensors.clone()
-    edited[:, 3] = torch.from_numpy(photographic.edits_plane([photographic.state_of(exposure=9)] * 2, 64)[:, 0])
+    edited[:, 3] = torch.from_numpy(edit_state.edits_plane([edit_state.state_of(exposure=9)] * 2, 64)[:, 0])
     seen = [network.trunk.histograms[0].register_forward_pre_hook(lambda layer, given: inputs.append(given[0]))]
     inputs = []
     network(tensors), network(edited)
@@ -182,8 +177,8 @@ def test_an_agent_that_is_shown_its_edits_evaluates_and_edits_photos(tmp_path):
 @pytest.mark.parametrize(
     ("overrides", "message"),
     [
-        (["state.shape=[4, 64, 64]", "learner.network.edits=false"], "4 channels"),
-        (["learner.network.widths=[8]"], "widths"),
+        (["learner.network.edits=false"], "always quantiles, edits and strengths"),
+        (["learner.network.widths=[8]"], "no convolutions any more"),
         (["learner.network=atari_cnn", "state.shape=[4, 64, 64]"], "4 channels"),
     ],
 )

@@ -6,11 +6,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rl_aesthetics.edits import framing, photographic, tone
+from rl_aesthetics.edits import edit_state, framing, photographic, render, tone
 from rl_aesthetics.edits.registry import PHOTOGRAPHIC, STOP, TRANSFORMS, action_names
 
 EDITS = [TRANSFORMS[name].change for name in PHOTOGRAPHIC]
-TONAL_EDITS = [name for name in PHOTOGRAPHIC if photographic.FIELDS[TRANSFORMS[name].change.field].name in tone.TONE]
+TONAL_EDITS = [name for name in PHOTOGRAPHIC if edit_state.FIELDS[TRANSFORMS[name].change.field].name in tone.TONE]
 GREYS = np.repeat(np.arange(256, dtype=np.uint8)[None, :, None], 3, axis=2).repeat(4, axis=0)
 
 
@@ -26,14 +26,14 @@ def edited(name, image=None):
 
 def state_after(sequence, start=0):
     for edit in sequence:
-        start = int(photographic.after(start, [EDITS[edit]])[0])
+        start = int(edit_state.after(start, [EDITS[edit]])[0])
     return start
 
 
 def state_of_all(changes):
-    state = photographic.UNEDITED
+    state = edit_state.UNEDITED
     for change in changes:
-        state = int(photographic.after(state, [change])[0])
+        state = int(edit_state.after(state, [change])[0])
     return state
 
 
@@ -43,11 +43,11 @@ def colourfulness(image):
 
 @pytest.mark.parametrize("name", TONAL_EDITS)
 def test_greys_from_black_to_white_still_rise_under_every_tonal_edit(name):
-    field = photographic.FIELDS[TRANSFORMS[name].change.field]
+    field = edit_state.FIELDS[TRANSFORMS[name].change.field]
     for amount in (1, field.high):
         sign = np.sign(TRANSFORMS[name].change.amount)
-        state = photographic.state_of(**{field.name: int(sign * amount)})
-        values = photographic.render(GREYS, state)[0].astype(int)
+        state = edit_state.state_of(**{field.name: int(sign * amount)})
+        values = render.render(GREYS, state)[0].astype(int)
         assert (np.diff(values, axis=0) >= 0).all()
         assert values.min() >= 0
         assert values.max() <= 255
@@ -63,21 +63,21 @@ def test_a_step_of_exposure_is_a_quarter_of_an_ev_of_light():
     grey = np.full((2, 2, 3), 100, np.uint8)
     light = tone.light_of("uint8")
     ratio = light[TRANSFORMS["exposure_up"](grey)] / light[grey]
-    assert np.log2(ratio).mean() == pytest.approx(photographic.STEP, abs=0.02)
+    assert np.log2(ratio).mean() == pytest.approx(edit_state.STEP, abs=0.02)
 
 
-@pytest.mark.parametrize("name", photographic.FINELY)
+@pytest.mark.parametrize("name", edit_state.FINELY)
 def test_three_fine_edits_are_one_step_and_nine_steps_of_three_are_within_the_limit(name):
     fine, step, coarse = (TRANSFORMS[f"{name}_up{size}"].change for size in ("_fine", "", "_3"))
     assert state_of_all([fine] * 3) == state_of_all([step])
     assert state_of_all([step] * 3) == state_of_all([coarse])
-    furthest = photographic.tones(np.array([state_of_all([coarse] * 9)]))[0, tone.TONE.index(name)]
-    assert furthest == photographic.LIMIT
+    furthest = edit_state.tones(np.array([state_of_all([coarse] * 9)]))[0, tone.TONE.index(name)]
+    assert furthest == edit_state.LIMIT
 
 
 def test_a_fine_edit_hardly_changes_middle_grey():
     grey = np.full((2, 2, 3), 118, np.uint8)
-    for name in photographic.FINELY:
+    for name in edit_state.FINELY:
         difference = TRANSFORMS[f"{name}_up_fine"](grey).astype(float) - grey
         assert 10 * np.log10(255**2 / max(np.square(difference).mean(), 0.1)) > 35
 
@@ -123,7 +123,7 @@ def test_temperature_warms_and_tint_turns_magenta_at_the_same_luminance():
 
 
 def test_gray_world_makes_the_means_of_light_equal():
-    cast = photographic.render(photo(), photographic.state_of(temperature=15))
+    cast = render.render(photo(), edit_state.state_of(temperature=15))
     light = tone.light_of("uint8")
     spread = [np.ptp(light[image].mean((0, 1))) for image in (cast, TRANSFORMS["gray_world"](cast))]
     assert spread[1] < 0.1 * spread[0]
@@ -187,9 +187,9 @@ def test_a_photo_without_lines_is_not_turned():
 
 @given(st.lists(st.integers(0, len(EDITS) - 1), max_size=12), st.randoms())
 def test_the_order_of_tonal_edits_does_not_matter(sequence, random):
-    tonal = [edit for edit in sequence if EDITS[edit].kind == photographic.ADD]
+    tonal = [edit for edit in sequence if EDITS[edit].kind == edit_state.ADD]
     shuffled = random.sample(tonal, len(tonal))
-    within = np.abs(photographic.tones(np.array([state_after(tonal)]))).max() < 1
+    within = np.abs(edit_state.tones(np.array([state_after(tonal)]))).max() < 1
     if within:  # at the bounds of a parameter, order does matter
         assert state_after(tonal) == state_after(shuffled)
 
@@ -197,48 +197,48 @@ def test_the_order_of_tonal_edits_does_not_matter(sequence, random):
 @settings(max_examples=40)
 @given(start=st.lists(st.integers(0, len(EDITS) - 1), max_size=6), name=st.sampled_from(tone.TONE))
 def test_one_step_up_and_one_down_is_the_photo_itself(start, name):
-    state = state_after([edit for edit in start if photographic.edit_size(EDITS[edit]) <= 1])
+    state = state_after([edit for edit in start if edit_state.edit_size(EDITS[edit]) <= 1])
     up, down = (TRANSFORMS[f"{name}_{way}"].change for way in ("up", "down"))
-    there_and_back = int(photographic.after(photographic.after(state, [up]), [down]).ravel()[0])
+    there_and_back = int(edit_state.after(edit_state.after(state, [up]), [down]).ravel()[0])
     assert there_and_back == state
     image = photo(20, 24)
-    only = int(photographic.after(photographic.after(0, [up]), [down]).ravel()[0])
-    np.testing.assert_array_equal(photographic.render(image, only), image)
+    only = int(edit_state.after(edit_state.after(0, [up]), [down]).ravel()[0])
+    np.testing.assert_array_equal(render.render(image, only), image)
 
 
 @given(st.lists(st.integers(0, len(EDITS) - 1), max_size=30))
 def test_states_are_packed_without_loss_and_stay_in_bounds(sequence):
     state = state_after(sequence)
-    values = photographic.unpack(state)
+    values = edit_state.unpack(state)
     assert 0 <= state < 2**60
-    assert photographic.pack(values) == state
-    assert all(field.low <= value <= field.high for field, value in zip(photographic.FIELDS, values, strict=True))
+    assert edit_state.pack(values) == state
+    assert all(field.low <= value <= field.high for field, value in zip(edit_state.FIELDS, values, strict=True))
 
 
 def test_a_value_out_of_its_field_is_refused():
     with pytest.raises(ValueError, match="outside"):
-        photographic.state_of(exposure=photographic.FIELDS[0].high + 1)
+        edit_state.state_of(exposure=edit_state.FIELDS[0].high + 1)
 
 
 def test_light_that_passes_white_comes_back():
     """Exposure and recovery in one vector meet before anything is clipped."""
-    state = photographic.state_of(exposure=8 * photographic.FINE, gamma=0)
-    back = int(photographic.after(state, [TRANSFORMS["exposure_down"].change] * 1)[0])
+    state = edit_state.state_of(exposure=8 * edit_state.FINE, gamma=0)
+    back = int(edit_state.after(state, [TRANSFORMS["exposure_down"].change] * 1)[0])
     for _ in range(7):
-        back = int(photographic.after(back, [TRANSFORMS["exposure_down"].change])[0])
-    np.testing.assert_array_equal(photographic.render(GREYS, back), GREYS)
+        back = int(edit_state.after(back, [TRANSFORMS["exposure_down"].change])[0])
+    np.testing.assert_array_equal(render.render(GREYS, back), GREYS)
 
 
 @settings(max_examples=30, deadline=None)
 @given(st.lists(st.integers(-4, 4), min_size=9, max_size=9), st.booleans(), st.booleans())
 def test_reductions_are_rendered_as_photos_of_their_size_are(steps, mirrored, balanced):
-    state = photographic.state_of(
+    state = edit_state.state_of(
         **dict(zip(tone.TONE, steps, strict=True)), flip_horizontal=int(mirrored), gray_world=int(balanced)
     )
     image = photo(32, 32)
-    full = photographic.render(image, state)[..., ::-1].transpose(2, 0, 1)
+    full = render.render(image, state)[..., ::-1].transpose(2, 0, 1)
     batch = np.stack([image[..., ::-1].transpose(2, 0, 1)] * 2)
-    rendered = photographic.render_reductions(batch, np.array([state, 0]))
+    rendered = render.render_reductions(batch, np.array([state, 0]))
     # What lies half way between two values is rounded by the last bit of a float, which depends on the memory layout.
     difference = np.abs(rendered[0].astype(int) - full)
     assert difference.max() <= 1
@@ -249,8 +249,8 @@ def test_reductions_are_rendered_as_photos_of_their_size_are(steps, mirrored, ba
 def test_sixteen_bits_stay_sixteen_bits_and_agree_with_eight():
     image = photo()
     deep = image.astype(np.uint16) * 257
-    state = photographic.state_of(exposure=2, contrast=1, saturation=2, temperature=-1, highlights=-2)
-    shallow, full = photographic.render(image, state), photographic.render(deep, state)
+    state = edit_state.state_of(exposure=2, contrast=1, saturation=2, temperature=-1, highlights=-2)
+    shallow, full = render.render(image, state), render.render(deep, state)
     assert full.dtype == np.uint16
     assert np.abs(full / 257 - shallow).max() < 1
     assert len(np.unique(full)) > 2 * len(np.unique(shallow)) or len(np.unique(full)) > 250

@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 from scenes import good_agent, scene, scorer
 
-from rl_aesthetics.edits import photographic, recipe
+from rl_aesthetics.edits import edit_state, recipe, render
 from rl_aesthetics.edits.registry import TRANSFORMS
 from rl_aesthetics.enhance.batch import agent_work, enhance_all, recipe_work, says, write_contact_sheet
 from rl_aesthetics.enhance.results import plan_outputs
@@ -37,7 +37,7 @@ def test_a_recipe_names_its_edits_and_the_parameters_they_amount_to():
 
 def test_tonal_edits_are_rendered_once_however_many_steps_they_were():
     photo = scene(64, 80, 1)
-    once = photographic.render(photo, photographic.state_of(exposure=photographic.FINE, temperature=-photographic.FINE))
+    once = render.render(photo, edit_state.state_of(exposure=edit_state.FINE, temperature=-edit_state.FINE))
     np.testing.assert_array_equal(recipe.render(photo, TONE), once)
 
 

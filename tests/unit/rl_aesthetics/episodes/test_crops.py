@@ -4,7 +4,7 @@ import pytest
 from rl_aesthetics.datasets.dataset import RLDataset
 from rl_aesthetics.edits import algebra
 from rl_aesthetics.edits.registry import REVERSIBLE
-from rl_aesthetics.edits.space import EditSpace
+from rl_aesthetics.edits.space import edit_space
 from rl_aesthetics.episodes.crops import Crops, cut, cut_squares
 from rl_aesthetics.episodes.photos import EpisodePhotos
 from rl_aesthetics.episodes.start_states import EpisodeSampler
@@ -60,7 +60,7 @@ def test_a_cut_at_full_size_has_even_sides_and_reduces_to_the_cut_of_the_reducti
 
 def test_an_episode_on_a_crop_shows_the_crop_under_its_edits(dataset):
     crops = Crops(3, 4)
-    photos = EpisodePhotos(dataset, EditSpace(REVERSIBLE), crops=crops)
+    photos = EpisodePhotos(dataset, edit_space(REVERSIBLE), crops=crops)
     numbers, states = np.array([1, 4, 11]), np.array([0, 5, 77])
     shown = photos.view(64)(numbers, states)
     squares = dataset.thumbnails(128).transpose(0, 2, 3, 1)
@@ -70,7 +70,7 @@ def test_an_episode_on_a_crop_shows_the_crop_under_its_edits(dataset):
 
 
 def test_once_loaded_no_episode_waits_for_a_file(dataset, monkeypatch):
-    photos = EpisodePhotos(dataset, EditSpace(REVERSIBLE), crops=Crops(3, 4))
+    photos = EpisodePhotos(dataset, edit_space(REVERSIBLE), crops=Crops(3, 4))
     photos.load()
 
     def read(index):

@@ -16,9 +16,9 @@ from rl_aesthetics.datasets.tonal_degradation import (
     strengths_of,
     tonal_model,
 )
-from rl_aesthetics.edits import photographic
+from rl_aesthetics.edits import edit_state
 from rl_aesthetics.edits.registry import STOP, TRANSFORMS, action_names
-from rl_aesthetics.edits.space import EditSpace
+from rl_aesthetics.edits.space import edit_space
 from rl_aesthetics.episodes.all_action_rewards import ActionRewards
 from rl_aesthetics.episodes.env import ImageEditEnv
 from rl_aesthetics.episodes.photos import EpisodePhotos, Variants
@@ -30,7 +30,7 @@ from rl_aesthetics.evaluation.evaluation import Evaluation
 from rl_aesthetics.evaluation.policies import stop_policy
 from rl_aesthetics.evaluation.reward_hacking import judge, leaves_alone, summarise
 from rl_aesthetics.networks.registry import make_network
-from rl_aesthetics.networks.tone_trunk import colour_histograms, spread
+from rl_aesthetics.networks.tone_trunk import colour_histograms
 from rl_aesthetics.photos.quality import IDENTICAL_DB, measure
 from rl_aesthetics.photos.resize import reduce_image
 from rl_aesthetics.rewards import make_reward
@@ -41,7 +41,7 @@ DEGRADED = [{"exposure": -1.0}, {"temperature": 0.75, "contrast": -0.5}, {"satur
 
 
 def rewards_of(dataset, task=TASK):
-    return ActionRewards(EpisodePhotos(dataset, EditSpace(task.actions)), task.reward)
+    return ActionRewards(EpisodePhotos(dataset, edit_space(task.actions)), task.reward)
 
 
 def photos(size=(64, 64)):
@@ -62,7 +62,7 @@ def best_policy(evaluation):
 
 def test_the_degraded_photo_is_state_0_and_the_original_a_state_of_its_own():
     dataset = photos()
-    table = EpisodePhotos(dataset, EditSpace(TASK.actions))
+    table = EpisodePhotos(dataset, edit_space(TASK.actions))
     view = table.view(64)
     shown = view(np.array([0, 0]), np.array([0, table.original_state]))
     np.testing.assert_array_equal(shown[0].transpose(1, 2, 0)[..., ::-1], dataset.degraded(0))
@@ -124,7 +124,7 @@ def test_the_rewards_of_all_actions_are_what_the_environment_pays():
 def test_variants_are_made_from_their_number_alone_and_differ():
     dataset = photos((96, 128))
     tables = [
-        EpisodePhotos(dataset, EditSpace(TASK.actions), variants=Variants(undegraded_share=0.2)) for _ in range(2)
+        EpisodePhotos(dataset, edit_space(TASK.actions), variants=Variants(undegraded_share=0.2)) for _ in range(2)
     ]
     numbers = np.arange(3, 33)
     first, second = (table.view(64)(numbers, np.zeros(30, int)) for table in tables)
@@ -133,14 +133,14 @@ def test_variants_are_made_from_their_number_alone_and_differ():
 
 
 def test_some_variants_are_good_photos_to_be_left_alone():
-    table = EpisodePhotos(photos((96, 128)), EditSpace(TASK.actions), variants=Variants(undegraded_share=0.3))
+    table = EpisodePhotos(photos((96, 128)), edit_space(TASK.actions), variants=Variants(undegraded_share=0.3))
     same = [np.array_equal(*table.pair(number)) for number in range(3, 303)]
     assert 0.2 < np.mean(same) < 0.4
 
 
 def test_in_a_collage_a_part_of_another_photo_covers_a_quarter_to_three_quarters():
     dataset = photos((96, 128))
-    one, two = (EpisodePhotos(dataset, EditSpace(TASK.actions), variants=Variants(0.2, share)) for share in (0.0, 1.0))
+    one, two = (EpisodePhotos(dataset, edit_space(TASK.actions), variants=Variants(0.2, share)) for share in (0.0, 1.0))
     shares = []
     for number in range(3, 33):
         assert one.strengths(number) == two.strengths(number)
@@ -158,7 +158,7 @@ def test_in_a_collage_a_part_of_another_photo_covers_a_quarter_to_three_quarters
 
 
 def test_fresh_episodes_are_variants_and_recorded_ones_are_not():
-    table = EpisodePhotos(photos(), EditSpace(TASK.actions))
+    table = EpisodePhotos(photos(), edit_space(TASK.actions))
     fresh, recorded = VariantSampler(table, True), VariantSampler(table, False)
     assert all(fresh()[0] >= 3 for _ in range(20))
     assert sorted(recorded()[0] for _ in range(3)) == [0, 1, 2]
@@ -168,7 +168,7 @@ def test_a_crop_is_compared_with_the_original_in_the_same_crop():
     dataset = photos((96, 128))
     task = Task(actions=action_names("photographic"), max_steps=4)
     env = ImageEditVectorEnv(dataset, ReferenceScorer(), task, 1)
-    cut = photographic.state_of(crop=2)
+    cut = edit_state.state_of(crop=2)
     whole, cropped = env.scores(np.array([0, 0]), np.array([0, cut]))
     assert cropped == pytest.approx(whole, abs=0.03)
 
@@ -238,14 +238,14 @@ def test_equal_photos_have_the_bound_of_psnr_and_no_distance():
 
 
 def test_all_edits_together_have_states_too():
-    space = EditSpace(action_names(["swap_gb", "exposure_up", "exposure_down", "gaussian_blur_3"]))
+    space = edit_space(action_names(["swap_gb", "exposure_up", "exposure_down", "gaussian_blur_3"]))
     state = 0
     for name in ("exposure_up", "swap_gb", "gaussian_blur_3", "exposure_up", "exposure_down"):
         state = int(space.after(state, space.actions.index(name)))
     undone = int(space.after(int(space.after(0, 1)), 2))
     assert undone == 0
     photo = scene(32, 32, 0)
-    assert space.edit(photo, state).shape == photo.shape
+    assert space.render(photo, state).shape == photo.shape
 
 
 @pytest.mark.parametrize("actions", [TASK.actions, ("crop_square", "clahe", "exposure_up", STOP)])
@@ -258,10 +258,15 @@ def test_the_afterstate_network_looks_at_one_more_step_of_what_it_sees(actions):
         np.testing.assert_array_equal(seen, expected)
 
 
+def seen(*images_HWC):
+    """Observations of photos to which nothing was done yet."""
+    images_BCHW = torch.from_numpy(np.stack(images_HWC).transpose(0, 3, 1, 2))
+    return torch.cat([images_BCHW, torch.full_like(images_BCHW[:, :1], 128)], 1)
+
+
 def test_the_tone_network_values_every_action_and_learns_from_light():
     network = make_network("tone", TASK.actions).eval()
-    images = torch.from_numpy(np.stack([scene(64, 64, 0), scene(64, 64, 0) // 2]).transpose(0, 3, 1, 2))
-    values = network(images)
+    values = network(seen(scene(64, 64, 0), scene(64, 64, 0) // 2))
     assert values.shape == (2, len(TASK.actions))
     assert not torch.allclose(values[0], values[1])
 
@@ -287,40 +292,27 @@ def test_colour_histograms_count_every_pixel_once_in_each_of_the_four():
     torch.testing.assert_close(shares_F.sum(), torch.tensor(4.0))
 
 
-def test_with_mirror_the_tone_network_sees_no_left_and_right_and_its_values_are_on_the_given_scale():
-    images = torch.from_numpy(np.stack([scene(64, 64, 0), scene(64, 64, 1)]).transpose(0, 3, 1, 2))
-    network = make_network("tone", TASK.actions, histograms=True, mirror=True).eval()
-    torch.testing.assert_close(network(images), network(images.flip(3)))
-    scaled = make_network("tone", TASK.actions, histograms=True, mirror=True, value_scale=10.0).eval()
+def test_the_tone_networks_values_are_on_the_given_scale():
+    observations = seen(scene(64, 64, 0), scene(64, 64, 1))
+    network, scaled = (make_network("tone", TASK.actions, value_scale=scale).eval() for scale in (1.0, 10.0))
     scaled.load_state_dict(network.state_dict())
-    torch.testing.assert_close(scaled(images) * 10, network(images))
-    plain = make_network("tone", TASK.actions, histograms=True).eval()
-    assert not torch.allclose(plain(images), plain(images.flip(3)))
+    torch.testing.assert_close(scaled(observations) * 10, network(observations))
 
 
-def test_the_tone_network_can_do_without_convolutions_or_histograms_and_leaves_out_only_when_learning():
-    images = torch.from_numpy(np.stack([scene(64, 64, 0), scene(64, 64, 1)]).transpose(0, 3, 1, 2))
-    network = make_network("tone", TASK.actions, widths=[], histograms=[16, 8], dropout=0.5)
-    assert not torch.equal(network(images), network(images))
+def test_the_tone_network_counts_and_leaves_out_only_when_learning():
+    observations = seen(scene(64, 64, 0), scene(64, 64, 1))
+    network = make_network("tone", TASK.actions, histograms=[16, 8], dropout=0.5)
+    assert not torch.equal(network(observations), network(observations))
     network.eval()
-    torch.testing.assert_close(network(images), network(images))
-    moved = images.flatten(2)[:, :, torch.randperm(64 * 64)].view_as(images)
-    torch.testing.assert_close(network(moved), network(images))  # histograms know no places
-    with pytest.raises(UserError, match="sees nothing"):
-        make_network("tone", TASK.actions, widths=[])
-
-
-def test_the_spread_is_the_standard_deviation():
-    features = torch.rand(3, 5, 8, 8).to(memory_format=torch.channels_last)
-    torch.testing.assert_close(spread(features), features.std((2, 3)))
-    flat = torch.ones(1, 1, 4, 4, requires_grad=True)
-    assert torch.isfinite(torch.autograd.grad(spread(flat).sum(), flat)[0]).all()
+    torch.testing.assert_close(network(observations), network(observations))
+    # Neighbours stay neighbours, for the edges: otherwise it knows no places, no left and no right.
+    torch.testing.assert_close(network(observations.flip(3)), network(observations))
 
 
 def test_good_variants_are_as_sharp_as_degraded_ones():
-    table = EpisodePhotos(photos((96, 128)), EditSpace(TASK.actions), variants=Variants(undegraded_share=0.5))
+    table = EpisodePhotos(photos((96, 128)), edit_space(TASK.actions), variants=Variants(undegraded_share=0.5))
     numbers = [n for n in range(len(table), 60) if table.strengths(n)]
-    never = EpisodePhotos(photos((96, 128)), EditSpace(TASK.actions), variants=Variants(undegraded_share=1.0))
+    never = EpisodePhotos(photos((96, 128)), edit_space(TASK.actions), variants=Variants(undegraded_share=1.0))
     assert numbers
     for number in numbers:  # of one number the part is the same, whether it is degraded or not
         np.testing.assert_array_equal(table.pair(number)[1], never.pair(number)[0])

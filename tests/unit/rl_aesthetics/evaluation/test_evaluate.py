@@ -11,7 +11,7 @@ from scenes import CountingScorer, dataset, good_agent, naturalness, scorer
 from rl_aesthetics.agents.agent import AgentDescription
 from rl_aesthetics.edits import algebra
 from rl_aesthetics.edits.registry import REVERSIBLE, STOP, TRANSFORMS
-from rl_aesthetics.edits.space import EditSpace
+from rl_aesthetics.edits.space import edit_space
 from rl_aesthetics.episodes.env import ImageEditEnv
 from rl_aesthetics.episodes.task import Task
 from rl_aesthetics.errors import ScoringError, UserError
@@ -56,7 +56,7 @@ def test_stopping_at_once_leaves_everything_as_it_is():
 
 def test_there_is_no_stopping_at_once_without_stop():
     with pytest.raises(ValueError, match="no STOP"):
-        stop_policy(EditSpace(REVERSIBLE))
+        stop_policy(edit_space(REVERSIBLE))
 
 
 def test_the_random_baseline_is_random_and_the_same_for_the_same_seed():

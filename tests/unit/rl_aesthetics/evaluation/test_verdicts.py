@@ -51,7 +51,7 @@ def evaluated(folder, own, judges=None):
     agent = DQNAgent(
         AgentDescription("simple_cnn", ACTIONS, (3, 64, 64), 1, own.fingerprint), AlwaysDarker(ACTIONS, 64)
     )
-    return evaluate(agent, photos(), own, folder, oracle=False, jurors=judges or {})
+    return evaluate(agent, photos(), own, folder, oracle=False, held_out=judges or {})
 
 
 @pytest.fixture(scope="module")

@@ -4,7 +4,7 @@ import numpy as np
 import torch
 from scenes import scene
 
-from rl_aesthetics.edits import photographic, tone
+from rl_aesthetics.edits import edit_state, render, tone
 from rl_aesthetics.networks.tone_statistics import QUANTILE_FEATURES, QUANTILES, bin_counts, tone_quantiles
 
 
@@ -18,8 +18,8 @@ def features(images_BCHW):
 
 
 def edited(images_BCHW, **steps):
-    state = photographic.state_of(**steps)
-    return torch.from_numpy(photographic.render_reductions(images_BCHW.numpy(), np.full(len(images_BCHW), state)))
+    state = edit_state.state_of(**steps)
+    return torch.from_numpy(render.render_reductions(images_BCHW.numpy(), np.full(len(images_BCHW), state)))
 
 
 def test_they_are_the_quantiles_that_sorting_gives():

@@ -60,6 +60,17 @@ def test_traces_survive_their_file_and_a_broken_one_is_told(evaluated, tmp_path)
         read_trajectories(tmp_path / "episodes.jsonl")
 
 
+def test_a_file_of_the_first_version_is_read(tmp_path):
+    step = {"action": "swap_gb", "score": 0.7, "values": {"swap_gb": 0.5, "STOP": 0.0}}
+    row = {"image_id": 3, "image_file": "3.png", "source_file": "c.jpg", "recipe": ["swap_gb"], "degraded": 0.2}
+    row |= {"original": 0.7, "best": None, "exact": True, "earned": 0.4, "steps": [step]}
+    (tmp_path / "episodes.jsonl").write_text(json.dumps(row) + "\n")
+    (one,) = read_trajectories(tmp_path / "episodes.jsonl")
+    assert (one.degradation, one.edits, one.final, one.expected) == (("swap_gb",), ("swap_gb",), 0.7, 0.5)
+    write_trajectories(tmp_path / "again.jsonl", [one])
+    assert json.loads((tmp_path / "again.jsonl").read_text()) == {**row, "verdict": None}
+
+
 @pytest.mark.parametrize(
     ("final", "exact", "kind"),
     [(0.9, True, "exact"), (0.95, False, "recovered"), (0.5, False, "improved"), (0.2, False, "unchanged")],

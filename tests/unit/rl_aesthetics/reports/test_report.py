@@ -15,6 +15,7 @@ from rl_aesthetics.edits.registry import REVERSIBLE, STOP
 from rl_aesthetics.errors import UserError
 from rl_aesthetics.files.run_files import BEFORE_AFTER, PICTURES, REPORT, RESULTS, SUMMARY, TRAJECTORIES
 from rl_aesthetics.reports import report
+from rl_aesthetics.reports.before_after import before_after
 from rl_aesthetics.reports.evaluate import evaluate
 
 SEQUENCES = [("swap_gb",), ("invert_r", "shift_left_b"), ("swap_gb",)]
@@ -122,8 +123,8 @@ def test_a_file_in_the_place_of_the_folder_is_a_users_mistake(tmp_path):
 
 def test_long_captions_wrap_within_their_panel():
     photos = [scene(96, 128)] * 3
-    short = report.before_after("photo", photos, ["a", "", ""], [0.1, 0.2, 0.3])
-    long = report.before_after("photo", photos, ["shift all left by half, " * 8, "", ""], [0.1, 0.2, 0.3])
+    short = before_after("photo", photos, ["a", "", ""], [0.1, 0.2, 0.3])
+    long = before_after("photo", photos, ["shift all left by half, " * 8, "", ""], [0.1, 0.2, 0.3])
     assert long.width == short.width
     assert long.height > short.height
     rows = np.asarray(long)[short.height :, long.width // 3 + 16 :]

@@ -6,12 +6,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from rl_aesthetics.edits.recipe import render_steps
 from rl_aesthetics.edits.registry import STOP
 from rl_aesthetics.evaluation.trajectories import Trajectory, select
 from rl_aesthetics.reports.charts import standalone
 from rl_aesthetics.reports.evaluation_view import evaluation_charts, title
 from rl_aesthetics.reports.pictures import Shot, animate, contact_sheet
-from rl_aesthetics.reports.report_page import steps_of
 
 if TYPE_CHECKING:
     from rl_aesthetics.datasets.dataset import RLDataset
@@ -26,10 +26,11 @@ def shots(dataset: RLDataset, place: int, trajectory: Trajectory, original: bool
     Args:
         place: of the photo in the dataset.
     """
-    scores = [trajectory.degraded, *(step.score for step in trajectory.steps if step.action != STOP)]
+    applied = [step for step in trajectory.steps if step.action != STOP]
+    scores = [trajectory.degraded, *(step.score for step in applied if step.score is not None)]
     names = ["degraded", *(title(name).replace("½", "half") for name in trajectory.edits)]
     captions = [f"{name} {score:.3f}" for name, score in zip(names, scores, strict=True)]
-    photos = steps_of(dataset, place, trajectory)
+    photos = render_steps(dataset.degraded(place), trajectory.edits)
     made = [
         Shot(photo, caption, None if number == 0 else score > trajectory.degraded)
         for number, (photo, caption, score) in enumerate(zip(photos, captions, scores, strict=True))

@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 from ray_cluster.train.metrics import COUNTERS, GAUGES, JUROR_GAUGES
 from rl_aesthetics_cli.app import app
 
-ROOT = Path(__file__).parents[3]
+ROOT = Path(__file__).parents[2]
 DEPLOY = ROOT / "ray_cluster" / "deploy"
 KUBERAY = [DEPLOY / "kuberay" / name for name in ("raycluster.yaml", "rayjob.yaml")]
 EXPORTED = {f"ray_{name}_total" for name in COUNTERS} | {f"ray_{name}" for name in (*GAUGES, *JUROR_GAUGES)}
