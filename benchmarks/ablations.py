@@ -32,7 +32,7 @@ from rl_aesthetics.config.config import load_config
 from rl_aesthetics.datasets.dataset import RLDataset
 from rl_aesthetics.evaluation.evaluation import Evaluation
 from rl_aesthetics.evaluation.oracle import Oracle
-from rl_aesthetics.plan.task import task_of
+from rl_aesthetics.plan.tasks import task_of
 
 TUNED = Path(__file__).parents[1] / "configs" / "tuned.yaml"
 REFERENCE = "as it is"

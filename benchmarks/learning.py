@@ -53,7 +53,7 @@ from rl_aesthetics.errors import UserError
 from rl_aesthetics.evaluation.evaluation import Evaluation
 from rl_aesthetics.evaluation.oracle import Oracle
 from rl_aesthetics.evaluation.policies import juror_policy, random_policy
-from rl_aesthetics.plan.task import task_of
+from rl_aesthetics.plan.tasks import task_of
 
 OURS = "this project"
 THRESHOLDS = (0.60, 0.75, 0.90)

@@ -36,7 +36,7 @@ from rl_aesthetics.episodes.all_action_rewards import ActionRewards
 from rl_aesthetics.episodes.photos import EpisodePhotos
 from rl_aesthetics.networks.q_network import QNetwork
 from rl_aesthetics.networks.settings import ToneSettings
-from rl_aesthetics.networks.tone import STRENGTHS
+from rl_aesthetics.networks.tone_network import STRENGTHS
 from rl_aesthetics.networks.tone_trunk import ToneTrunk
 from rl_aesthetics.plan.run_plan import RunPlan
 from rl_aesthetics.rewards import Reward

@@ -79,10 +79,10 @@ OLD_NAMES: dict[str, OldName] = {
     "rl_training.reward.fidelity_weight": OldName(
         0.0, why="change is priced beyond a limit, by change_limit and change_price"
     ),
-    "juror.pixel_cache_size": OldName(0, why="rollout workers remember scores themselves"),
     "learner.double_q": OldName(True, lambda on: {"learner.target_action": "online" if on else "target"}),
     # Had the last word: with it the other made no difference.
     "learner.remember_next_action": OldName(False, lambda on: {"learner.target_action": "stored" if on else "online"}),
+    "juror.pixel_cache_size": OldName(0, why="rollout workers remember scores themselves"),
     "learner.network_options": OldName(
         {}, lambda options: {f"learner.network.{name}": value for name, value in options.items()}
     ),

@@ -212,7 +212,7 @@ class ToneSettings(NetworkSettings):
         return 4
 
     def build(self, actions: Sequence[str], size: int) -> QNetwork:
-        from rl_aesthetics.networks.tone import Tone
+        from rl_aesthetics.networks.tone_network import Tone
 
         options = self.model_dump(exclude={"kind"})
         return Tone(actions, size, **options)

@@ -15,7 +15,7 @@ from rl_aesthetics.errors import UserError
 from rl_aesthetics.networks.q_network import QNetwork
 from rl_aesthetics.plan.resolve_head import initial_network
 from rl_aesthetics.plan.resolve_values import resolve_values
-from rl_aesthetics.plan.task import task_of
+from rl_aesthetics.plan.tasks import task_of
 
 
 @dataclass(frozen=True)

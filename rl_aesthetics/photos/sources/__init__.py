@@ -11,8 +11,8 @@ from pathlib import Path
 from rl_aesthetics.errors import Progress, UserError, closest
 from rl_aesthetics.photos.formats import PhotoError
 from rl_aesthetics.photos.read import read_photo
+from rl_aesthetics.photos.sources.catalogue import load_registry, open_dataset
 from rl_aesthetics.photos.sources.folder import open_folder
-from rl_aesthetics.photos.sources.registry import load_registry, open_dataset
 from rl_aesthetics.photos.sources.samples import open_samples
 from rl_aesthetics.photos.sources.source import Photo, PhotoSource, Skipped
 

@@ -46,7 +46,7 @@ NOW = {
 """For settings that have another name or form by now: from the old dotted key to a function of the configuration that
 gives what the old setting would be."""
 GONE = {
-    *("learner.augment", "learner.smallest_crop", "learner.bf16", "learner.compile"),
+    *("learner.augment", "learner.smallest_crop", "learner.bf16", "learner.compile", "juror.pixel_cache_size"),
     "rl_training.reward.fidelity_weight",
 }
 """What is left out, with a warning where it said anything."""

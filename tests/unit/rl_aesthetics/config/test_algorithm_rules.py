@@ -10,7 +10,7 @@ from rl_aesthetics.config.config import load_config, to_yaml
 from rl_aesthetics.errors import UserError
 from rl_aesthetics.networks.per_action import SimpleCNN
 from rl_aesthetics.plan.resolve_values import resolve_values
-from rl_aesthetics.plan.task import task_of
+from rl_aesthetics.plan.tasks import task_of
 
 
 @pytest.mark.parametrize(

@@ -11,8 +11,8 @@ from rl_aesthetics.config.config import load_config
 from rl_aesthetics.datasets.dataset import RLDataset
 from rl_aesthetics.datasets.tonal_degradation import sequence_of
 from rl_aesthetics.edits import edit_state, render, tone
-from rl_aesthetics.edits.registry import STOP, action_names
 from rl_aesthetics.edits.space import edit_space
+from rl_aesthetics.edits.transforms import STOP, action_names
 from rl_aesthetics.enhance.enhance import enhance_photo
 from rl_aesthetics.episodes.env import ImageEditEnv
 from rl_aesthetics.episodes.task import Task
@@ -23,9 +23,9 @@ from rl_aesthetics.evaluation.policies import agent_policy
 from rl_aesthetics.networks.change_price import ChangePrice
 from rl_aesthetics.networks.registry import make_network
 from rl_aesthetics.networks.settings import ToneSettings
-from rl_aesthetics.networks.tone import STRENGTHS
+from rl_aesthetics.networks.tone_network import STRENGTHS
 from rl_aesthetics.photos.quality import pixel_change
-from rl_aesthetics.plan.task import task_of, task_of_agent
+from rl_aesthetics.plan.tasks import task_of, task_of_agent
 from rl_aesthetics.rewards import make_reward
 from rl_aesthetics.scores.reference import ReferenceScorer
 

@@ -10,8 +10,8 @@ from scenes import CountingScorer, dataset, good_agent, naturalness, scorer
 
 from rl_aesthetics.agents.agent import AgentDescription
 from rl_aesthetics.edits import algebra
-from rl_aesthetics.edits.registry import REVERSIBLE, STOP, TRANSFORMS
 from rl_aesthetics.edits.space import edit_space
+from rl_aesthetics.edits.transforms import REVERSIBLE, STOP, TRANSFORMS
 from rl_aesthetics.episodes.env import ImageEditEnv
 from rl_aesthetics.episodes.task import Task
 from rl_aesthetics.errors import ScoringError, UserError
@@ -20,7 +20,7 @@ from rl_aesthetics.evaluation.compatibility import check_actions, check_juror
 from rl_aesthetics.evaluation.evaluation import Evaluation
 from rl_aesthetics.evaluation.oracle import Oracle
 from rl_aesthetics.evaluation.policies import agent_policy, juror_policy, random_policy, stop_policy
-from rl_aesthetics.plan.task import task_of_agent
+from rl_aesthetics.plan.tasks import task_of_agent
 from rl_aesthetics.reports.evaluate import evaluate
 from rl_aesthetics.rewards import REWARDS, ScoreDifference, make_reward
 from rl_aesthetics.scores.scorer import FunctionScorer

@@ -8,7 +8,7 @@ from rl_aesthetics.errors import UserError
 from rl_aesthetics.networks.settings import AfterstateSettings
 from rl_aesthetics.networks.trunks import NARROW, WIDTHS
 from rl_aesthetics.plan.resolve_values import resolve_values
-from rl_aesthetics.plan.task import task_of
+from rl_aesthetics.plan.tasks import task_of
 
 AFTERSTATE = "learner.network=afterstate"
 AUTO = "learner.network.value_range=auto"

@@ -15,7 +15,7 @@ from rl_aesthetics.evaluation.evaluation import Evaluation
 from rl_aesthetics.evaluation.policies import agent_policy
 from rl_aesthetics.evaluation.trajectories import read_trajectories, select, trajectories_of, write_trajectories
 from rl_aesthetics.files.run_files import FILMSTRIP
-from rl_aesthetics.plan.task import task_of_agent
+from rl_aesthetics.plan.tasks import task_of_agent
 from rl_aesthetics.reports import charts
 from rl_aesthetics.reports.filmstrip import (
     chosen_places,
