@@ -1,5 +1,5 @@
 # make demo    from sample photos to a trained agent to edited photos, in under ten minutes after the install
-# make test    ruff and the whole test suite
+# make test    ruff, types and the whole test suite
 # make drills  tests that kill workers, machines and drivers of real trainings; a quarter of an hour
 # make audit   known weaknesses of the pinned dependencies, from PyPI's advisories; needs to reach pypi.org
 # make docs    docs/configuration.md, from the settings in the code
@@ -15,7 +15,10 @@ demo: .venv/.samples
 test: .venv/.test
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/python -m pytest
+	$(BIN)/mypy
+	$(BIN)/vulture
+	$(BIN)/python -m pytest tests/unit -n 2 --dist loadfile
+	$(BIN)/python -m pytest tests/integration tests/ray tests/browser
 
 drills: .venv/.test
 	$(BIN)/python -m pytest -m chaos
@@ -60,4 +63,4 @@ constraints:
 	rm .torch.in
 
 clean:
-	rm -rf .venv runs .pytest_cache .ruff_cache .hypothesis *.egg-info
+	rm -rf .venv runs .pytest_cache .ruff_cache .mypy_cache .hypothesis *.egg-info

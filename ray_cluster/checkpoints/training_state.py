@@ -24,8 +24,10 @@ from ray_cluster.rollout.rollout_worker import RolloutWorker
 from rl_aesthetics.config.config import Config
 from rl_aesthetics.errors import UserError
 
-_COUNTERS = ("env_steps", "episodes_done", "trained", "dropped", "scorer_calls", "score_lookups", "score_hits")
-_COUNTERS += ("curriculum_depth",)
+_COUNTERS = (
+    *("env_steps", "episodes_done", "trained", "dropped", "scorer_calls", "score_lookups", "score_hits"),
+    "curriculum_depth",
+)
 SETTLE_S = 1.0
 """How long a checkpoint waits for fragments under way; Ray gives a stopped job 3 s in all."""
 

@@ -59,8 +59,10 @@ class DegradePhotos:
         return prepare_photo(photo, self.max_size, path)
 
     def _degrade(self, index: int, name: str, copy: int, photo: np.ndarray) -> dict[str, Any]:
-        drawn = draw_tonal if isinstance(self.sequences, TonalDegradation) else draw
-        degradation = drawn(self.sequences, self.seed, name, copy)
+        if isinstance(self.sequences, TonalDegradation):
+            degradation = draw_tonal(self.sequences, self.seed, name, copy)
+        else:
+            degradation = draw(self.sequences, self.seed, name, copy)
         degraded = degrade(photo, degradation.sequence, degradation.strengths)
         return self._row(
             index,

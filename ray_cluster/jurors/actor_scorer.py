@@ -252,7 +252,7 @@ def start_jurors(
 
     def start(number: int) -> list[ActorHandle[Any]]:
         return [
-            JurorActor.options(
+            JurorActor.options(  # type: ignore[attr-defined]  # of Ray's decorator
                 name=f"juror-{name}-{i}-{run}", num_cpus=num_cpus, num_gpus=num_gpus, scheduling_strategy="SPREAD"
             ).remote(juror, options, batching, label=f"juror {name} #{i}")
             for i in itertools.islice(count, number)
@@ -268,7 +268,7 @@ def start_jurors(
                 f"{ray.available_resources().get('GPU', 0):g} GPU free"
             ) from error
         except UserError as error:
-            raise UserError(str(error.cause)) from None
+            raise UserError(str(getattr(error, "cause", error))) from None  # Ray's copy names what was raised
         except RayActorError as error:
             raise ScoringError(f"juror {name!r} could not be started: {error}") from error
 

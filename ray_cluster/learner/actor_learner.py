@@ -43,7 +43,7 @@ class ActorLearner(DQN):
     def get_default_config(cls) -> DQNConfig:
         return DQNConfig(algo_class=cls)
 
-    def setup(self, config) -> None:
+    def setup(self, config: Any) -> None:
         super().setup(config)
         extra = config.learner_config_dict
         self.plan: RunPlan = extra["plan"]
@@ -156,7 +156,7 @@ class ActorLearner(DQN):
             self.finished_episodes.append(fragment.episodes)
             if len(fragment.transitions):
                 self._last_arrival = time.monotonic()
-        if time.monotonic() - self._last_arrival > PATIENCE_S:
+        if self._last_arrival is not None and time.monotonic() - self._last_arrival > PATIENCE_S:
             raise ScoringError(
                 f"no scored episode has arrived for {PATIENCE_S / 60:g} minutes ({self.dropped} were dropped): "
                 "is the juror alive?"
@@ -205,7 +205,7 @@ class ActorLearner(DQN):
         return self._first(self.learner_group.foreach_learner(lambda learner: learner.take_losses()))
 
     @staticmethod
-    def _first(results) -> Any:
+    def _first(results: Any) -> Any:
         """What the first learner answered: all hold the same weights."""
         return next(iter(results)).get()
 

@@ -112,7 +112,8 @@ class AllActionsModule(QModule):
     def values(self, batch: dict[str, Any]) -> Tensor:
         if DESCRIBED not in batch:
             return super().values(batch)
-        values_BA: Tensor = self.network.of_description(batch[DESCRIBED], batch[Columns.OBS])
+        network: Any = self.network
+        values_BA: Tensor = network.of_description(batch[DESCRIBED], batch[Columns.OBS])
         return values_BA
 
     def _forward_train(self, batch: dict[str, Any], **kwargs: Any) -> dict[str, Tensor]:
@@ -122,7 +123,8 @@ class AllActionsModule(QModule):
             errors_MBA = (self.network(batch[Columns.OBS]) - targets_BA)[None]
             loss_B = (errors_MBA / batch[SPREADS]).square().mean(2).sum(0)
         else:  # each member of an ensemble has a loss of its own, or they would be one network
-            values_MBA, estimates_MBP = self.network.learned(batch[DESCRIBED])
+            network: Any = self.network
+            values_MBA, estimates_MBP = network.learned(batch[DESCRIBED])
             errors_MBA = values_MBA - targets_BA
             loss_B = (errors_MBA / batch[SPREADS]).square().mean(2).sum(0)
             wrong_MBP = estimates_MBP - batch[REMAINING]

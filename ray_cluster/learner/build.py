@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from ray.rllib.algorithms.algorithm_config import AlgorithmConfig
 from ray.rllib.core.rl_module.rl_module import RLModuleSpec
+from torch import nn
 
 from juror_service.jurors.pocket_network import load_pocket_network
 from ray_cluster.cluster.topology import Topology
@@ -13,6 +14,7 @@ from ray_cluster.learner.q_learner import QLearner
 from ray_cluster.rollout.rollout_worker import RolloutWorker
 from rl_aesthetics.episodes.saved_scores import SavedScores
 from rl_aesthetics.networks.afterstate import Afterstate
+from rl_aesthetics.networks.q_network import QNetwork
 from rl_aesthetics.networks.settings import AfterstateSettings
 from rl_aesthetics.plan.run_plan import RunPlan
 from rl_aesthetics.scores.scorer import Scorer
@@ -98,10 +100,12 @@ def build_algorithm(
     return algorithm
 
 
-def _as_the_pocket_juror(network: Afterstate) -> None:
+def _as_the_pocket_juror(network: QNetwork) -> None:
     """Its score is sigmoid((logit − location) / temperature), or without a value range the tangent at its middle."""
+    assert isinstance(network, Afterstate)  # only its settings have a warm start
     juror = load_pocket_network()
     linear = juror.head[-1]
+    assert isinstance(linear, nn.Linear)
     weight_F, bias = linear.weight / juror.temperature, (linear.bias - juror.location) / juror.temperature
     if network.value_range is None:
         weight_F, bias = weight_F / 4, bias / 4 + 0.5

@@ -29,7 +29,7 @@ from rl_aesthetics.networks.settings import AfterstateSettings
 from rl_aesthetics.plan.run_plan import RunPlan
 
 
-class DQNModule(QModule, TargetNetworkAPI):  # type: ignore[misc]  # Ray's are untyped
+class DQNModule(QModule, TargetNetworkAPI):
     """`QModule` with a target network, and the TD errors of the actions that were taken.
 
     `model_config` has `target_action` besides: `online` (double Q), `target`, or `stored`, what the behaviour policy

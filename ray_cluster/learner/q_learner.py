@@ -17,14 +17,14 @@ from ray_cluster.replay.transition import WEIGHTS
 from rl_aesthetics.config.config import Config
 
 
-def moving_average(decay: float) -> Callable[[list[Tensor], list[Tensor], Tensor], None]:
+def moving_average(decay: float) -> Callable[[Any, Any, Any], None]:
     """Exponential moving average of n weights so far, for `AveragedModel`, with decay min(decay, (1 + n) / (10 + n)).
 
     Averaging the last weights of a descent (Polyak and Juditsky 1992) takes the noise of its last steps out. The
     smaller decay at the beginning, as in TensorFlow's ExponentialMovingAverage, forgets where it began.
     """
 
-    def update(average: list[Tensor], current: list[Tensor], count: Tensor) -> None:
+    def update(average: Any, current: Any, count: Any) -> None:
         if average[0].is_floating_point():
             torch._foreach_lerp_(average, current, 1 - min(decay, (1 + int(count)) / (10 + int(count))))
         else:  # counters of batch norms
@@ -69,7 +69,7 @@ class QLearner(DQNTorchLearner):
     def rl_module_required_apis(cls) -> list[type]:
         return []  # `QModule` is all that is asked of
 
-    def configure_optimizers_for_module(self, module_id: str, config=None) -> None:
+    def configure_optimizers_for_module(self, module_id: str, config: Any = None) -> None:
         network = self._module[module_id].unwrapped().network
         learned = [p for p in network.parameters() if p.requires_grad]
         # Weight decay is for weights: scales and biases of a few numbers each have no reason to be small.
@@ -92,7 +92,7 @@ class QLearner(DQNTorchLearner):
                 group["lr"] = timesteps["learning_rate"]
 
     def update(
-        self, *, training_data: TrainingData, timesteps: dict[str, Any], minibatch_size: int, **kwargs
+        self, *, training_data: TrainingData, timesteps: dict[str, Any], minibatch_size: int, **kwargs: Any
     ) -> dict[str, Tensor]:
         """One gradient step for each minibatch, in order.
 
@@ -142,7 +142,9 @@ class QLearner(DQNTorchLearner):
         self.losses.append(loss.detach())
         return outputs[TD_ERROR]
 
-    def compute_loss_for_module(self, *, module_id, config, batch, fwd_out) -> Tensor:
+    def compute_loss_for_module(
+        self, *, module_id: str, config: Any, batch: dict[str, Any], fwd_out: dict[str, Any]
+    ) -> Tensor:
         loss_B = fwd_out[LOSS]
         return (loss_B * batch[WEIGHTS] if WEIGHTS in batch else loss_B).mean()
 
@@ -151,7 +153,7 @@ class QLearner(DQNTorchLearner):
         losses, self.losses = torch.stack(self.losses).tolist() if self.losses else [], []
         return losses
 
-    def get_state(self, *args, **kwargs) -> dict:
+    def get_state(self, *args: Any, **kwargs: Any) -> dict[str, Any]:
         return {**super().get_state(*args, **kwargs), "updates": self.updates}
 
     def set_state(self, state: dict) -> None:

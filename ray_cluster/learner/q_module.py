@@ -17,7 +17,7 @@ LOSS, TD_ERROR, TD_TARGET = "loss", "td_error", "td_target"
 """What `forward_train` gives: loss and error of each of B transitions, float32 `(B,)`, and what was aimed at."""
 
 
-class QModule(TorchRLModule, InferenceOnlyAPI):  # type: ignore[misc]  # Ray's are untyped
+class QModule(TorchRLModule, InferenceOnlyAPI):
     """One of `rl_aesthetics.networks.registry`, which acts greedily. An algorithm's module adds `_forward_train`.
 
     `model_config` has `network` (its settings), `actions`, and what the algorithm adds (`Algorithm.module_options`).

@@ -78,9 +78,9 @@ class ReplayBuffer:
             raise ValueError("this buffer stores notes" if notes is None else "this buffer stores no notes")
         rows = (self.position + np.arange(count)) % self.capacity
         self.transitions[rows] = transitions
-        if frames is not None:
+        if frames is not None and self.frames is not None:
             self.frames[rows] = frames
-        if notes is not None:
+        if notes is not None and self.notes is not None:
             self.notes[rows] = notes
         self.position = (self.position + count) % self.capacity
         self.size, self.added = min(self.capacity, self.size + count), self.added + count
@@ -123,6 +123,8 @@ class ReplayBuffer:
         Args:
             out: arrays to fill in place of new ones.
         """
+        if self.frames is None:
+            raise ValueError("this buffer stores no frames")
         before, after = out or (None, None)
         following = (rows if ends is None else ends) + 1
         # Rows are known to lie within the ring; without the check numpy copies straight into `out`.

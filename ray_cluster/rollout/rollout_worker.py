@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 import torch
@@ -69,7 +70,7 @@ class RolloutWorker(SingleAgentEnvRunner):
         temperature: float | None = None,
         depth: int | None = None,
         vector_steps: int | None = None,
-        **kwargs,
+        **kwargs: Any,
     ) -> Fragment:
         """Take `vector_steps` steps (the configured fragment length if left out) in every episode.
 
@@ -100,7 +101,7 @@ class RolloutWorker(SingleAgentEnvRunner):
             self._step(epsilon, done_records, done_frames, done_notes, episodes)
         self.num_env_steps_sampled_lifetime += env_steps
         store_frames = self.config.env_config["store_frames"]
-        shape = (0, *environment.single_observation_space.shape)
+        shape = (0, *environment.task.observation_shape)
         transitions, finished = np.array(done_records, TRANSITION), np.array(episodes, EPISODE)
         self._value_stopping(transitions, finished)
         return Fragment(
@@ -137,7 +138,8 @@ class RolloutWorker(SingleAgentEnvRunner):
         # Most of an afterstate worker's time: what is about to be reset, or begins at random, is not looked at.
         remembers = self.module.model_config.get("target_action") == "stored"
         looked_at = ~resetting & (~explore | np.array([remembers and bool(mine) for mine in self._records]))
-        live, place_B, known = np.flatnonzero(~resetting), np.cumsum(~resetting) - 1, {}
+        live, place_B = np.flatnonzero(~resetting), np.cumsum(~resetting) - 1
+        known: dict[str, Any] = {}
         if self._note is not None:
             noted, known = self._note(self.env.photos_B[live], self.env.states_B[live], observations[live])
         greedy, chosen = self._preferred(observations, looked_at, known)

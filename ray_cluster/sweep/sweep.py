@@ -140,8 +140,8 @@ class Sweep:
                     report = self._conclude(grid, stop.ended, interruption(), started)
             finally:
                 jurors.close()
-            if report.best_config:
-                tracker.log_metrics({f"best_{self.plan.metric}": report.trials[0].best}, step=0)
+            if report.best_config and (best := report.trials[0].best) is not None:
+                tracker.log_metrics({f"best_{self.plan.metric}": best}, step=0)
                 tracker.log_artifact(report.best_config)
             tracker.log_artifact(self.output / TRIALS_FILE)
             tracker.finish("KILLED" if report.interrupted else "FINISHED")

@@ -51,6 +51,7 @@ class TrainingTrial(tune.Trainable):
     """A `Training` in a thread, which waits after each measured epoch until Tune wants the next one."""
 
     def setup(self, config: dict[str, Any], shared: Shared | None = None) -> None:
+        assert shared is not None  # `tune.with_parameters` hands it over
         self.shared = shared
         self.failure: Exception | None = None
         self.told: dict[str, Any] = {}

@@ -106,7 +106,8 @@ class Delivery:
             self._run["ended"] = True
 
     @property
-    def _run_id(self) -> str | None:
+    def _run_id(self) -> Any:
+        """Of the run that records belong to now, in MLflow; None before there is one."""
         return self._run_ids.get(self._run["key"]) if self._run else None
 
     def _read_notes(self) -> None:
@@ -174,9 +175,10 @@ class Delivery:
         try:
             return self._client.create_experiment(name, artifact_location=place)
         except MlflowException as error:
-            if error.error_code == "RESOURCE_ALREADY_EXISTS":  # somebody else's run was quicker
-                return self._client.get_experiment_by_name(name).experiment_id
-            raise
+            theirs = self._client.get_experiment_by_name(name)
+            if error.error_code != "RESOURCE_ALREADY_EXISTS" or theirs is None:
+                raise
+            return theirs.experiment_id  # somebody else's run was quicker
 
     def _entries(self, batch: list[Line]) -> list[tuple[int, Any]]:
         from mlflow.entities import Metric, Param, RunTag
@@ -195,9 +197,11 @@ class Delivery:
         from mlflow.entities import Metric, Param, RunTag
         from mlflow.exceptions import MlflowException
 
-        kinds = {kind: [entry for _, entry in entries if isinstance(entry, kind)] for kind in (Metric, Param, RunTag)}
+        metrics = [entry for _, entry in entries if isinstance(entry, Metric)]
+        params = [entry for _, entry in entries if isinstance(entry, Param)]
+        tags = [entry for _, entry in entries if isinstance(entry, RunTag)]
         try:
-            self._client.log_batch(self._run_id, kinds[Metric], kinds[Param], kinds[RunTag])
+            self._client.log_batch(self._run_id, metrics, params, tags)
         except MlflowException as error:
             if error.error_code != "INVALID_PARAMETER_VALUE":
                 raise

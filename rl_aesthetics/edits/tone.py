@@ -147,7 +147,7 @@ def render(
     matrices_B33 = matrices(tones_BP)
     if gains_B3 is not None:
         matrices_B33 = matrices_B33 * np.asarray(gains_B3, np.float32)[:, None, :]
-    untouched_B = ~tones_BP.any(1)
+    untouched_B = np.logical_not(tones_BP.any(1))
     for extra, neutral in ((gains_B3, [1, 1, 1]), (levels_B2, [0, 1])):
         if extra is not None:
             untouched_B &= (np.asarray(extra) == neutral).all(1)

@@ -59,12 +59,8 @@ class Crops:
     def __call__(self, numbers_B) -> Boxes:
         """Where the parts with these numbers lie."""
         numbers_B = np.asarray(numbers_B)
-        return Boxes(
-            numbers_B % self.photos,
-            *self._places[:, numbers_B],
-            *self._sides[:, numbers_B],
-            self._mirrored[numbers_B],
-        )
+        (tops_B, lefts_B), (heights_B, widths_B) = self._places[:, numbers_B], self._sides[:, numbers_B]
+        return Boxes(numbers_B % self.photos, tops_B, lefts_B, heights_B, widths_B, self._mirrored[numbers_B])
 
 
 def cut(photo_HWC: np.ndarray, box: Boxes) -> np.ndarray:

@@ -39,7 +39,7 @@ class ImageEditEnv(gym.Env):
         ScoringError: from `reset` and `step`, when the scorer cannot answer.
     """
 
-    metadata: ClassVar = {"render_modes": ["rgb_array"], "render_fps": 2}
+    metadata: ClassVar = {"render_modes": ["rgb_array"], "render_fps": 2}  # type: ignore[misc]
 
     def __init__(self, dataset: RLDataset, scorer: Scorer, task: Task | None = None, render_mode: str | None = None):
         self.dataset, self.scorer, self.task, self.render_mode = dataset, scorer, task or Task(), render_mode
@@ -88,7 +88,7 @@ class ImageEditEnv(gym.Env):
         )
         return observation, float(reward), last, False, self._info()
 
-    def render(self) -> np.ndarray | None:
+    def render(self) -> np.ndarray | None:  # type: ignore[override]
         """The photo as it stands, uint8 RGB `(H, W, 3)`."""
         return self.image[..., ::-1].copy() if self.render_mode == "rgb_array" else None
 

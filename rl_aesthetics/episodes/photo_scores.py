@@ -22,13 +22,15 @@ class PhotoScores:
         """float32 `(B,)`; NaN where the scorer could not answer."""
         scores, known = self.cache.lookup(photos_B, states_B)
         if not known.all():
-            wanted, place = np.unique(np.stack([photos_B[~known], states_B[~known]]), axis=1, return_inverse=True)
+            (photos_W, states_W), place = np.unique(
+                np.stack([photos_B[~known], states_B[~known]]), axis=1, return_inverse=True
+            )
             self.calls += 1
             try:
-                fresh = self.score(*wanted)
+                fresh = self.score(photos_W, states_W)
             except ScoringError:
                 return scores
-            self.cache.store(*wanted, fresh)
+            self.cache.store(photos_W, states_W, fresh)
             scores[~known] = fresh[place]
         return scores
 

@@ -61,10 +61,12 @@ class _Variant:
     def put_together(self, part_HWC: np.ndarray, other_HWC: np.ndarray) -> np.ndarray:
         """The collage of two parts of the same size; a new array."""
         collage_HWC = part_HWC.copy()
-        covered = (slice(int(self.covered * len(part_HWC))),)
-        if not self.above:
-            covered = (slice(None), slice(int(self.covered * part_HWC.shape[1])))
-        collage_HWC[covered] = other_HWC[covered]
+        if self.above:
+            rows = slice(int(self.covered * len(part_HWC)))
+            collage_HWC[rows] = other_HWC[rows]
+        else:
+            columns = slice(int(self.covered * part_HWC.shape[1]))
+            collage_HWC[:, columns] = other_HWC[:, columns]
         return collage_HWC
 
 
@@ -125,13 +127,12 @@ class EpisodePhotos:
             return self.dataset.original(index)
         if variant == 0:
             return self.dataset.degraded(index)
-        return degrade_tone(self.original(number), self.strengths(number))
+        return degrade_tone(self.original(number), self._variant(number).strengths)
 
     def original(self, number: int) -> np.ndarray:
         """What it should become, uint8 `(H, W, 3)` BGR."""
-        index, variant = number % len(self.dataset), number // len(self.dataset)
-        photo_HWC = self.dataset.original(index)
-        if variant == 0:
+        photo_HWC = self.dataset.original(number % len(self.dataset))
+        if number < len(self.dataset):
             return photo_HWC
         variant = self._variant(number)
         part_HWC = cut(photo_HWC, variant.box)
@@ -193,7 +194,8 @@ class EpisodePhotos:
         """A random part of a photo, of its shape."""
         share_1, place_21 = generator.uniform(_SMALLEST, 1, 1), generator.random((2, 1))
         mirrored_1, photo_1 = generator.random(1) < 0.5, np.array([number % len(self.dataset)])
-        return Boxes(photo_1, *(place_21 * (1 - share_1)), share_1, share_1, mirrored_1)
+        top_1, left_1 = place_21 * (1 - share_1)
+        return Boxes(photo_1, top_1, left_1, share_1, share_1, mirrored_1)
 
 
 class Reductions:

@@ -41,6 +41,7 @@ class SavedScores:
 
     def __init__(self, dataset: RLDataset, scorer_fingerprint: str, capacity: int = 2_000_000):
         name = re.sub(r"[^\w.-]", "_", scorer_fingerprint)[:100]
+        assert dataset.root is not None  # a dataset in memory has no place beside it
         self.path: Path = dataset.root / FOLDER / f"{dataset.split}.{name}.npz"
         self.scorer_fingerprint, self.photos_fingerprint = scorer_fingerprint, dataset.fingerprint
         self.capacity = capacity

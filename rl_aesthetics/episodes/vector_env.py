@@ -34,7 +34,7 @@ class ImageEditVectorEnv(VectorEnv):
         photos: what episodes begin with; the dataset's own if left out.
     """
 
-    metadata: ClassVar = {"autoreset_mode": AutoresetMode.NEXT_STEP}
+    metadata: ClassVar = {"autoreset_mode": AutoresetMode.NEXT_STEP}  # type: ignore[misc]
 
     def __init__(
         self,
@@ -68,8 +68,8 @@ class ImageEditVectorEnv(VectorEnv):
         self._begin(np.arange(self.num_envs))
         return self.view(self.photos_B, self.states_B), {"photo": self.photos_B.copy(), "state": self.states_B.copy()}
 
-    def step(self, actions_B: Sequence[int]):
-        actions_B = np.asarray(actions_B)
+    def step(self, actions: Sequence[int] | np.ndarray):
+        actions_B = np.asarray(actions)
         resetting_B, before_B = self.ended_B.copy(), self.states_B.copy()
         live = np.flatnonzero(~resetting_B)
         self.states_B[live] = self.space.after(before_B[live], actions_B[live])
