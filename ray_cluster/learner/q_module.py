@@ -17,7 +17,7 @@ LOSS, TD_ERROR, TD_TARGET = "loss", "td_error", "td_target"
 """What `forward_train` gives: loss and error of each of B transitions, float32 `(B,)`, and what was aimed at."""
 
 
-class QModule(TorchRLModule, InferenceOnlyAPI):  # type: ignore[misc]  # Ray's are untyped
+class QModule(TorchRLModule, InferenceOnlyAPI):
     """One of `rl_aesthetics.networks.registry`, which acts greedily. An algorithm's module adds `_forward_train`.
 
     `model_config` has `network` (its settings), `actions`, and what the algorithm adds (`Algorithm.module_options`).
@@ -28,8 +28,11 @@ class QModule(TorchRLModule, InferenceOnlyAPI):  # type: ignore[misc]  # Ray's a
     framework = "torch"
 
     def setup(self) -> None:
-        model = self.model_config
-        self.network = make_network(model["network"], model["actions"], self.observation_space.shape[-1])
+        model, observations = self.model_config, self.observation_space
+        assert isinstance(model, dict)
+        assert observations is not None
+        assert observations.shape
+        self.network = make_network(model["network"], model["actions"], observations.shape[-1])
         self.network.train(not self.inference_only)
         self.network.mirror = False  # twice the time for each step would be worth less than twice the steps
         set_noise(self.network, True)

@@ -33,6 +33,7 @@ class ActionRewards:
         self.photos, self.space, self.scorer, self.reward = photos, photos.space, ReferenceScorer(), reward
         if not self.space.acts_on_given or self.space.stop is None:
             raise UserError("learner.algorithm=all_actions needs photographic transforms alone, and STOP")
+        self.stop = self.space.stop
         self.view = photos.view(self.scorer.size)
 
     def __call__(self, photos_B: np.ndarray, states_B: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -64,17 +65,18 @@ class ActionRewards:
         images_NSS3, originals_NSS3 = (lab(images.transpose(0, 2, 3, 1)) for images in (images_N3SS, originals_N3SS))
         originals_NSS3 = np.repeat(originals_NSS3, each, axis=0)
         scores_BA = similarity(images_NSS3, originals_NSS3).reshape(-1, actions)
-        rewards_BA = scores_BA - scores_BA[:, [self.space.stop]] - self.reward.step_penalty
+        rewards_BA = scores_BA - scores_BA[:, [self.stop]] - self.reward.step_penalty
         if self.reward.prices_change:
             rewards_BA -= self._prices(images_N3SS, photos_B)
-        rewards_BA[:, self.space.stop] = 0
+        rewards_BA[:, self.stop] = 0
         images_BAF = images_NSS3.reshape(len(photos_B), actions, -1)
-        squared_BA = np.square(images_BAF - images_BAF[:, [self.space.stop]]).sum(2)
+        squared_BA = np.square(images_BAF - images_BAF[:, [self.stop]]).sum(2)
         return rewards_BA, np.sqrt(squared_BA / self.scorer.size**2)
 
     def _prices(self, images_N3SS: np.ndarray, photos_B: np.ndarray) -> np.ndarray:
         """What the changes since the photo was given cost after each action, less what they cost before: `(B, A)`."""
         actions = len(self.space)
         given_N3SS = np.repeat(self.view.reductions_NCHW[photos_B], actions, axis=0)
-        prices_BA = self.reward.price(pixel_change(given_N3SS, images_N3SS)).reshape(-1, actions)
-        return prices_BA - prices_BA[:, [self.space.stop]]
+        prices_BA: np.ndarray = self.reward.price(pixel_change(given_N3SS, images_N3SS)).reshape(-1, actions)
+        more_BA: np.ndarray = prices_BA - prices_BA[:, [self.stop]]
+        return more_BA
