@@ -36,8 +36,8 @@ from rl_aesthetics.agents.agent import DQNAgent
 from rl_aesthetics.config.config import load_config
 from rl_aesthetics.datasets.dataset import RLDataset
 from rl_aesthetics.datasets.tonal_degradation import MODELS, degrade_tone, sequence_of
-from rl_aesthetics.edits.registry import TRANSFORMS, action_names
 from rl_aesthetics.edits.space import edit_space
+from rl_aesthetics.edits.transforms import TRANSFORMS, action_names
 from rl_aesthetics.enhance.enhance import enhance_photo
 from rl_aesthetics.episodes.photos import EpisodePhotos, Variants
 from rl_aesthetics.episodes.task import Task

@@ -148,7 +148,7 @@ def generate(
 @app.command()
 def transforms() -> None:
     """List every transform: its name, what it does, and the other names that are understood."""
-    from rl_aesthetics.edits.registry import TRANSFORMS
+    from rl_aesthetics.edits.transforms import TRANSFORMS
 
     table = Table(box=None, pad_edge=False)
     for column in ("name", "does", "undo", "also called"):

@@ -216,7 +216,7 @@ class Training:
     def _saved_scores(self, juror: str) -> SavedScores | None:
         config = self.config
         # In lockstep one seed gives one result, bit for bit: whatever ran before must have no say.
-        if not config.juror.save_scores or config.learner.lockstep or not self.plan.space.reversible:
+        if not config.juror.save_scores or config.learner.lockstep or not self.plan.space.is_group:
             return None
         saved = SavedScores(self.dataset, juror, config.juror.score_cache_size)
         saved.check()

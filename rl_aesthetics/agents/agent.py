@@ -19,7 +19,7 @@ from pydantic import SkipValidation, TypeAdapter, ValidationError
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 
-from rl_aesthetics.edits.registry import STOP, TRANSFORMS
+from rl_aesthetics.edits.transforms import STOP, TRANSFORMS
 from rl_aesthetics.errors import UserError
 from rl_aesthetics.files.atomic import write_file
 from rl_aesthetics.files.run_files import AGENT_FILE

@@ -15,8 +15,8 @@ from typing import Literal
 import numpy as np
 
 from rl_aesthetics.agents.agent import DQNAgent
-from rl_aesthetics.edits.registry import STOP
 from rl_aesthetics.edits.space import EditSpace
+from rl_aesthetics.edits.transforms import STOP
 from rl_aesthetics.edits.view import View
 from rl_aesthetics.errors import UserError
 

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from rl_aesthetics.edits.registry import get_transform
+from rl_aesthetics.edits.transforms import get_transform
 from rl_aesthetics.errors import UserError
 
 FORMAT_VERSION = "1"

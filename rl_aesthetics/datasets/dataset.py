@@ -30,7 +30,7 @@ from rl_aesthetics.datasets.annotations import (
     _said,
 )
 from rl_aesthetics.datasets.degrade import degrade, edit_state, is_reversible, restore
-from rl_aesthetics.edits.registry import get_transform
+from rl_aesthetics.edits.transforms import get_transform
 from rl_aesthetics.errors import UserError
 from rl_aesthetics.photos.resize import reduce_image
 

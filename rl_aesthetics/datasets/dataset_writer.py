@@ -13,7 +13,7 @@ import numpy as np
 
 from rl_aesthetics.datasets.annotations import SPLITS, Record, write_annotations
 from rl_aesthetics.datasets.splits import assign_splits
-from rl_aesthetics.edits.registry import TRANSFORMS
+from rl_aesthetics.edits.transforms import TRANSFORMS
 from rl_aesthetics.errors import UserError
 from rl_aesthetics.photos.sources.source import PhotoSource, Skipped
 

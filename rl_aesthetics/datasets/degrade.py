@@ -13,7 +13,7 @@ import numpy as np
 
 from rl_aesthetics.datasets.tonal_degradation import TonalDegradation, degrade_tone, sequence_of, strengths_of
 from rl_aesthetics.edits import algebra
-from rl_aesthetics.edits.registry import REVERSIBLE, STOP, TRANSFORMS, action_names, get_transform
+from rl_aesthetics.edits.transforms import REVERSIBLE, STOP, TRANSFORMS, action_names, get_transform
 from rl_aesthetics.errors import UserError
 
 MAX_DEPTH = int(algebra.DEPTH.max())

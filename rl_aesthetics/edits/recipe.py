@@ -13,8 +13,8 @@ from typing import Any
 
 import numpy as np
 
-from rl_aesthetics.edits.registry import TRANSFORMS, get_transform
 from rl_aesthetics.edits.space import EditSpace, edit_space
+from rl_aesthetics.edits.transforms import TRANSFORMS, get_transform
 from rl_aesthetics.errors import UserError
 from rl_aesthetics.photos.resize import crop_even
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from rl_aesthetics.agents.edit_session import Step
-from rl_aesthetics.edits.registry import STOP
+from rl_aesthetics.edits.transforms import STOP
 from rl_aesthetics.errors import UserError
 
 if TYPE_CHECKING:

@@ -8,8 +8,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from rl_aesthetics.edits.registry import STOP
 from rl_aesthetics.edits.space import edit_space
+from rl_aesthetics.edits.transforms import STOP
 from rl_aesthetics.edits.view import edit_observations
 from rl_aesthetics.networks.q_network import QNetwork
 from rl_aesthetics.networks.trunks import WIDTHS, FoldedTrunk, convolution_trunk

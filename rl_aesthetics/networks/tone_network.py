@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from rl_aesthetics.edits import edit_state
-from rl_aesthetics.edits.registry import STOP, TRANSFORMS
+from rl_aesthetics.edits.transforms import STOP, TRANSFORMS
 from rl_aesthetics.networks.change_price import ChangePrice
 from rl_aesthetics.networks.heads import ActionHead
 from rl_aesthetics.networks.q_network import HeadPerAction

@@ -6,8 +6,8 @@ from rl_aesthetics.agents.agent import DQNAgent
 from rl_aesthetics.config.config import Config
 from rl_aesthetics.config.old_names import renamed
 from rl_aesthetics.config.training import Reward, Training
-from rl_aesthetics.edits.registry import action_names
 from rl_aesthetics.edits.space import check_shows_edits, edit_space
+from rl_aesthetics.edits.transforms import action_names
 from rl_aesthetics.episodes.task import Task
 from rl_aesthetics.errors import UserError
 

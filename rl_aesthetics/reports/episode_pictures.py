@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rl_aesthetics.edits.recipe import render_steps
-from rl_aesthetics.edits.registry import STOP
+from rl_aesthetics.edits.transforms import STOP
 from rl_aesthetics.evaluation.trajectories import Trajectory, select
 from rl_aesthetics.reports.charts import standalone
 from rl_aesthetics.reports.evaluation_view import evaluation_charts, title

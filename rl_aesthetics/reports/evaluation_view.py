@@ -8,7 +8,7 @@ from typing import Any
 
 from markupsafe import Markup
 
-from rl_aesthetics.edits.registry import TRANSFORMS
+from rl_aesthetics.edits.transforms import TRANSFORMS
 from rl_aesthetics.evaluation.confusion import by_edit, confusion, undoing
 from rl_aesthetics.evaluation.trajectories import KINDS, Trajectory
 from rl_aesthetics.reports import charts

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from rl_aesthetics.edits import recipe
-from rl_aesthetics.edits.registry import STOP
+from rl_aesthetics.edits.transforms import STOP
 from rl_aesthetics.reports.pictures import Shot
 
 if TYPE_CHECKING:

@@ -26,7 +26,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from rich.table import Table
 
-from rl_aesthetics.edits.registry import STOP, TRANSFORMS
+from rl_aesthetics.edits.transforms import STOP, TRANSFORMS
 from rl_aesthetics.errors import UserError
 from rl_aesthetics.evaluation.trajectories import Trajectory, write_trajectories
 from rl_aesthetics.files.run_files import BEFORE_AFTER, PICTURES, REPORT, RESULTS, SUMMARY, TRAJECTORIES

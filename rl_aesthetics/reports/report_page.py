@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from rl_aesthetics.edits.recipe import render_steps
-from rl_aesthetics.edits.registry import STOP
+from rl_aesthetics.edits.transforms import STOP
 from rl_aesthetics.evaluation.trajectories import Trajectory, select, sorts_of
 from rl_aesthetics.pages.rendering import STATIC, render
 from rl_aesthetics.photos.resize import fit_within

@@ -12,8 +12,8 @@ import numpy as np
 
 from rl_aesthetics.agents.agent import DQNAgent
 from rl_aesthetics.agents.edit_session import WHY, EditSession, Look, Stopped
-from rl_aesthetics.edits.registry import STOP, TRANSFORMS
 from rl_aesthetics.edits.space import edit_space
+from rl_aesthetics.edits.transforms import STOP, TRANSFORMS
 from rl_aesthetics.enhance.enhance import editable, finish, open_session, usable_scorer
 from rl_aesthetics.enhance.results import describe_session
 from rl_aesthetics.photos.resize import eight_bits

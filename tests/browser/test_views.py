@@ -10,8 +10,8 @@ import pytest
 from PIL import Image
 from studio_server import LARGE, PHOTOS, undone
 
-from rl_aesthetics.edits.registry import TRANSFORMS, action_names
 from rl_aesthetics.edits.space import edit_space
+from rl_aesthetics.edits.transforms import TRANSFORMS, action_names
 
 ALERT = "main [role=alert] .problem, main .problem"
 

@@ -19,7 +19,7 @@ from juror_service.jurors.registry import load_juror
 from rl_aesthetics.agents.agent import AgentDescription, DQNAgent
 from rl_aesthetics.datasets.annotations import Record, write_annotations
 from rl_aesthetics.datasets.degrade import degrade
-from rl_aesthetics.edits.registry import REVERSIBLE, STOP
+from rl_aesthetics.edits.transforms import REVERSIBLE, STOP
 from rl_aesthetics.files.run_files import AGENT_FILE
 from rl_aesthetics.networks.registry import make_network
 from rl_aesthetics.photos.resize import reduce_image

@@ -14,7 +14,7 @@ from ray_cluster.replay.transition import WEIGHTS
 from rl_aesthetics.agents.agent import AgentDescription, DQNAgent
 from rl_aesthetics.config.config import load_config
 from rl_aesthetics.datasets.dataset import RLDataset
-from rl_aesthetics.edits.registry import REVERSIBLE
+from rl_aesthetics.edits.transforms import REVERSIBLE
 from rl_aesthetics.plan.run_plan import RunPlan
 from rl_aesthetics.plan.tasks import task_of
 from rl_aesthetics.scores.scorer import FunctionScorer

@@ -17,8 +17,8 @@ from ray_cluster.replay.renderer import ReplayRenderer
 from ray_cluster.replay.transition import DISCOUNTS
 from ray_cluster.rollout.validation_worker import ValidationWorker
 from rl_aesthetics.agents.agent import AgentDescription, DQNAgent
-from rl_aesthetics.edits.registry import STOP
 from rl_aesthetics.edits.space import edit_space
+from rl_aesthetics.edits.transforms import STOP
 from rl_aesthetics.edits.view import View
 from rl_aesthetics.episodes.photos import EpisodePhotos
 from rl_aesthetics.evaluation.evaluation import Evaluation

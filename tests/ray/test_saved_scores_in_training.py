@@ -8,8 +8,8 @@ from written_splits import write_split
 from juror_service.jurors.registry import load_juror
 from ray_cluster.train.training import Training
 from rl_aesthetics.datasets.dataset import RLDataset
-from rl_aesthetics.edits.registry import action_names
 from rl_aesthetics.edits.space import edit_space
+from rl_aesthetics.edits.transforms import action_names
 from rl_aesthetics.edits.view import View
 from rl_aesthetics.episodes.saved_scores import SavedScores
 

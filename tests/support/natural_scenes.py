@@ -10,7 +10,7 @@ from ray_cluster.jurors.actor_scorer import start_jurors
 from ray_cluster.learner.build import build_algorithm
 from rl_aesthetics.config.config import load_config
 from rl_aesthetics.datasets.dataset import RLDataset
-from rl_aesthetics.edits.registry import REVERSIBLE
+from rl_aesthetics.edits.transforms import REVERSIBLE
 from rl_aesthetics.errors import ScoringError
 from rl_aesthetics.plan.run_plan import RunPlan
 from rl_aesthetics.scores.scorer import FunctionScorer

@@ -21,7 +21,7 @@ from rl_aesthetics.datasets.annotations import Record, write_annotations
 from rl_aesthetics.datasets.dataset import RLDataset
 from rl_aesthetics.datasets.degrade import degrade
 from rl_aesthetics.datasets.tonal_degradation import sequence_of
-from rl_aesthetics.edits.registry import REVERSIBLE, STOP, action_names
+from rl_aesthetics.edits.transforms import REVERSIBLE, STOP, action_names
 from rl_aesthetics.evaluation.trajectories import read_trajectories
 from rl_aesthetics.files.run_files import AGENT_FILE, FILMSTRIP
 from rl_aesthetics.networks.registry import make_network

@@ -12,7 +12,7 @@ from ray_cluster.replay.replay import ReplayBuffer
 from ray_cluster.replay.transition import TRANSITION
 from rl_aesthetics.datasets.dataset import RLDataset
 from rl_aesthetics.edits import algebra
-from rl_aesthetics.edits.registry import REVERSIBLE
+from rl_aesthetics.edits.transforms import REVERSIBLE
 from rl_aesthetics.episodes.crops import Crops
 from rl_aesthetics.episodes.vector_env import ImageEditVectorEnv
 from rl_aesthetics.scores.scorer import FunctionScorer

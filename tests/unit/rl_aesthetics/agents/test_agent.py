@@ -10,7 +10,7 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
 from rl_aesthetics.agents.agent import AgentDescription, DQNAgent
-from rl_aesthetics.edits.registry import REVERSIBLE, STOP
+from rl_aesthetics.edits.transforms import REVERSIBLE, STOP
 from rl_aesthetics.errors import UserError
 from rl_aesthetics.files.run_files import AGENT_FILE
 from rl_aesthetics.networks.registry import NETWORKS

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from scenes import dataset, good_agent, scorer
 
 from rl_aesthetics.agents.edit_session import EditSession, Look, Step
-from rl_aesthetics.edits.registry import REVERSIBLE, STOP
+from rl_aesthetics.edits.transforms import REVERSIBLE, STOP
 from rl_aesthetics.episodes.env import ImageEditEnv
 from rl_aesthetics.episodes.task import Task
 from rl_aesthetics.errors import UserError

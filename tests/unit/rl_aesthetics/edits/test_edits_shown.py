@@ -11,8 +11,8 @@ from rl_aesthetics.config.config import load_config
 from rl_aesthetics.datasets.dataset import RLDataset
 from rl_aesthetics.datasets.tonal_degradation import sequence_of
 from rl_aesthetics.edits import edit_state, render, tone
-from rl_aesthetics.edits.registry import STOP, action_names
 from rl_aesthetics.edits.space import edit_space
+from rl_aesthetics.edits.transforms import STOP, action_names
 from rl_aesthetics.enhance.enhance import enhance_photo
 from rl_aesthetics.episodes.env import ImageEditEnv
 from rl_aesthetics.episodes.task import Task

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from scenes import CountingScorer, dataset, naturalness, scorer
 
 from rl_aesthetics.edits import algebra
-from rl_aesthetics.edits.registry import REVERSIBLE, STOP, action_names
+from rl_aesthetics.edits.transforms import REVERSIBLE, STOP, action_names
 from rl_aesthetics.episodes.env import ImageEditEnv
 from rl_aesthetics.episodes.start_states import EpisodeSampler
 from rl_aesthetics.episodes.task import Task

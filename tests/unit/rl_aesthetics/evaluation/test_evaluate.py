@@ -10,8 +10,8 @@ from scenes import CountingScorer, dataset, good_agent, naturalness, scorer
 
 from rl_aesthetics.agents.agent import AgentDescription
 from rl_aesthetics.edits import algebra
-from rl_aesthetics.edits.registry import REVERSIBLE, STOP, TRANSFORMS
 from rl_aesthetics.edits.space import edit_space
+from rl_aesthetics.edits.transforms import REVERSIBLE, STOP, TRANSFORMS
 from rl_aesthetics.episodes.env import ImageEditEnv
 from rl_aesthetics.episodes.task import Task
 from rl_aesthetics.errors import ScoringError, UserError

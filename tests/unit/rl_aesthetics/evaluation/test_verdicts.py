@@ -15,7 +15,7 @@ from scenes import good_agent, scene, scorer
 from rl_aesthetics.agents.agent import AgentDescription, DQNAgent
 from rl_aesthetics.datasets.dataset import RLDataset
 from rl_aesthetics.datasets.tonal_degradation import sequence_of
-from rl_aesthetics.edits.registry import STOP
+from rl_aesthetics.edits.transforms import STOP
 from rl_aesthetics.evaluation.confusion import confusion, undoing
 from rl_aesthetics.evaluation.trajectories import Verdict, read_trajectories, select, sorts_of
 from rl_aesthetics.files.run_files import REPORT, TRAJECTORIES

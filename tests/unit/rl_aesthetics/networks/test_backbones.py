@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from rl_aesthetics.agents.agent import AgentDescription, DQNAgent
-from rl_aesthetics.edits.registry import REVERSIBLE, STOP
+from rl_aesthetics.edits.transforms import REVERSIBLE, STOP
 from rl_aesthetics.errors import UserError
 from rl_aesthetics.networks.backbones import IMAGENET_MEAN, IMAGENET_STD
 from rl_aesthetics.networks.registry import make_network, network_settings

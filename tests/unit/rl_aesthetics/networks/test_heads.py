@@ -8,7 +8,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rl_aesthetics.edits.registry import REVERSIBLE, STOP
+from rl_aesthetics.edits.transforms import REVERSIBLE, STOP
 from rl_aesthetics.networks.heads import ActionHead, NoisyLinear, project, set_noise
 from rl_aesthetics.networks.registry import make_network
 

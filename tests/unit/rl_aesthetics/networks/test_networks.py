@@ -5,7 +5,7 @@ import pytest
 import torch
 from torch import nn
 
-from rl_aesthetics.edits.registry import REVERSIBLE, STOP, TRANSFORMS
+from rl_aesthetics.edits.transforms import REVERSIBLE, STOP, TRANSFORMS
 from rl_aesthetics.errors import UserError
 from rl_aesthetics.networks.afterstate import Afterstate
 from rl_aesthetics.networks.registry import NETWORKS, make_network

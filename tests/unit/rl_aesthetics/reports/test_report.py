@@ -11,7 +11,7 @@ from PIL import Image
 from rich.console import Console
 from scenes import dataset, good_agent, scene, scorer
 
-from rl_aesthetics.edits.registry import REVERSIBLE, STOP
+from rl_aesthetics.edits.transforms import REVERSIBLE, STOP
 from rl_aesthetics.errors import UserError
 from rl_aesthetics.files.run_files import BEFORE_AFTER, PICTURES, REPORT, RESULTS, SUMMARY, TRAJECTORIES
 from rl_aesthetics.reports import report
