@@ -36,7 +36,7 @@ from rl_aesthetics.episodes.all_action_rewards import ActionRewards
 from rl_aesthetics.episodes.photos import EpisodePhotos
 from rl_aesthetics.networks.q_network import QNetwork
 from rl_aesthetics.networks.settings import ToneSettings
-from rl_aesthetics.networks.tone_network import STRENGTHS
+from rl_aesthetics.networks.tone_network import STRENGTHS, Tone
 from rl_aesthetics.networks.tone_trunk import ToneTrunk
 from rl_aesthetics.plan.run_plan import RunPlan
 from rl_aesthetics.rewards import Reward
@@ -92,7 +92,8 @@ class AllActionNotes:
         for row, number in enumerate(photos_B.tolist()):
             if (strengths := self.photos.strengths(number)) is not None:
                 wrong_BP[row] = [strengths.get(name, 0.0) for name in STRENGTHS]
-        return -(wrong_BP + edit_state.tones(states_B)[:, _STRENGTH_PLACES])
+        remaining_BP: np.ndarray = -(wrong_BP + edit_state.tones(states_B)[:, _STRENGTH_PLACES])
+        return remaining_BP
 
 
 class AllActionsModule(QModule):
@@ -112,8 +113,8 @@ class AllActionsModule(QModule):
     def values(self, batch: dict[str, Any]) -> Tensor:
         if DESCRIBED not in batch:
             return super().values(batch)
-        network: Any = self.network
-        values_BA: Tensor = network.of_description(batch[DESCRIBED], batch[Columns.OBS])
+        assert isinstance(self.network, Tone)
+        values_BA: Tensor = self.network.of_description(batch[DESCRIBED], batch[Columns.OBS])
         return values_BA
 
     def _forward_train(self, batch: dict[str, Any], **kwargs: Any) -> dict[str, Tensor]:
@@ -123,8 +124,8 @@ class AllActionsModule(QModule):
             errors_MBA = (self.network(batch[Columns.OBS]) - targets_BA)[None]
             loss_B = (errors_MBA / batch[SPREADS]).square().mean(2).sum(0)
         else:  # each member of an ensemble has a loss of its own, or they would be one network
-            network: Any = self.network
-            values_MBA, estimates_MBP = network.learned(batch[DESCRIBED])
+            assert isinstance(self.network, Tone)
+            values_MBA, estimates_MBP = self.network.learned(batch[DESCRIBED])
             errors_MBA = values_MBA - targets_BA
             loss_B = (errors_MBA / batch[SPREADS]).square().mean(2).sum(0)
             wrong_MBP = estimates_MBP - batch[REMAINING]

@@ -63,7 +63,7 @@ class DQNModule(QModule, TargetNetworkAPI):
         """Copy the online network, its running statistics included."""
         self._target_network.load_state_dict(self.network.state_dict())
 
-    def get_target_network_pairs(self) -> list[tuple[QNetwork, QNetwork]]:
+    def get_target_network_pairs(self) -> list[tuple[Any, Any]]:
         return [(self.network, self._target_network)]
 
     def get_non_inference_attributes(self) -> list[str]:
@@ -95,6 +95,7 @@ class DQNModule(QModule, TargetNetworkAPI):
         """What is expected after the last step: the target network's value of one action, float32 `(B,)`, or its
         distribution. The action is the stored one, or the arg max of the online or of the target network."""
         after, target = batch[Columns.NEXT_OBS], self._target_network
+        assert isinstance(self.model_config, dict)
         chooser = self.model_config["target_action"]
         if chooser == "stored":
             return target.following(after, batch[NEXT_ACTIONS].clamp(min=0))

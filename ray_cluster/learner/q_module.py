@@ -28,8 +28,11 @@ class QModule(TorchRLModule, InferenceOnlyAPI):
     framework = "torch"
 
     def setup(self) -> None:
-        model = self.model_config
-        self.network = make_network(model["network"], model["actions"], self.observation_space.shape[-1])
+        model, observations = self.model_config, self.observation_space
+        assert isinstance(model, dict)
+        assert observations is not None
+        assert observations.shape
+        self.network = make_network(model["network"], model["actions"], observations.shape[-1])
         self.network.train(not self.inference_only)
         self.network.mirror = False  # twice the time for each step would be worth less than twice the steps
         set_noise(self.network, True)

@@ -77,5 +77,6 @@ class ActionRewards:
         """What the changes since the photo was given cost after each action, less what they cost before: `(B, A)`."""
         actions = len(self.space)
         given_N3SS = np.repeat(self.view.reductions_NCHW[photos_B], actions, axis=0)
-        prices_BA = self.reward.price(pixel_change(given_N3SS, images_N3SS)).reshape(-1, actions)
-        return prices_BA - prices_BA[:, [self.stop]]
+        prices_BA: np.ndarray = self.reward.price(pixel_change(given_N3SS, images_N3SS)).reshape(-1, actions)
+        more_BA: np.ndarray = prices_BA - prices_BA[:, [self.stop]]
+        return more_BA
