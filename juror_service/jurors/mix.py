@@ -26,7 +26,7 @@ import numpy as np
 from juror_service.jurors.registry import Juror, available_jurors, load_juror
 from rl_aesthetics.errors import UserError, closest
 from rl_aesthetics.photos.resize import reduce_image
-from rl_aesthetics.scores.scorer import Images, Scorer
+from rl_aesthetics.scores.scorer import Images, Scorer, is_full_reference
 
 
 @dataclass(frozen=True)
@@ -46,6 +46,7 @@ class MixedJuror:
         size: the largest of its jurors' sizes; images are reduced further for the others, which is the reduction that
             they would have made themselves wherever one size divides the other, and close to it elsewhere.
         fingerprint: `mix:` and 16 hexadecimal digits of a hash of the jurors' fingerprints, weights and ranges.
+        full_reference: whether one of them compares with originals.
     """
 
     def __init__(self, parts: Sequence[Part]):
@@ -53,22 +54,32 @@ class MixedJuror:
             raise ValueError("a mix needs at least one juror")
         self.parts = tuple(parts)
         self.size = max(part.scorer.size for part in parts)
+        self.full_reference = any(is_full_reference(part.scorer) for part in parts)
         content = sorted((p.scorer.fingerprint, float(p.weight), float(p.low), float(p.high)) for p in parts)
         self.fingerprint = "mix:" + hashlib.sha256(json.dumps(content).encode()).hexdigest()[:16]
 
-    def score(self, images: Images) -> np.ndarray:
+    def score(self, images: Images, originals: Images | None = None) -> np.ndarray:
         """Weighted means of the rescaled scores, float32 `(B,)`, of uint8 RGB images `(size, size, 3)`.
+
+        Args:
+            originals: of the images, for jurors that compare with them.
 
         Raises:
             ScoringError: one of the jurors could not answer; the others alone would be another scale.
         """
         total_B = np.zeros(len(images), np.float64)
         for part in self.parts:
-            size = part.scorer.size
-            seen = images if size == self.size else [reduce_image(image, size) for image in images]
-            scores_B = part.scorer.score(seen).astype(np.float64)
+            seen = self._reduced(images, part.scorer.size)
+            if is_full_reference(part.scorer):
+                beside = None if originals is None else self._reduced(originals, part.scorer.size)
+                scores_B = part.scorer.score(seen, beside).astype(np.float64)
+            else:
+                scores_B = part.scorer.score(seen).astype(np.float64)
             total_B += part.weight * (scores_B - part.low) / (part.high - part.low)
         return (total_B / sum(part.weight for part in self.parts)).astype(np.float32)
+
+    def _reduced(self, images: Images, size: int) -> Images:
+        return images if size == self.size else [reduce_image(image, size) for image in images]
 
 
 def load_mix(jurors: Sequence[dict[str, Any]] = ()) -> MixedJuror:
@@ -82,10 +93,15 @@ def load_mix(jurors: Sequence[dict[str, Any]] = ()) -> MixedJuror:
     """
     if not isinstance(jurors, list | tuple) or not jurors:
         raise UserError("juror 'mix' needs jurors: [{name: pocket, weight: 0.7}, {name: laion, weight: 0.3}]")
-    return MixedJuror([_part(described) for described in jurors])
+    return MixedJuror([load_part(described) for described in jurors])
 
 
-def _part(described: Any) -> Part:
+def load_part(described: Any) -> Part:
+    """One juror of a mix, as settings describe it.
+
+    Raises:
+        UserError: as `load_mix`.
+    """
     if not isinstance(described, dict) or "name" not in described:
         raise UserError(f"each juror of a mix needs a name, such as {{name: pocket, weight: 0.7}}, got {described!r}")
     known = ("name", "weight", "range", "options")

@@ -17,8 +17,7 @@ from rl_aesthetics.errors import ScoringError
 from rl_aesthetics.photos.read import prepare_photo
 from rl_aesthetics.photos.resize import reduce_image
 from rl_aesthetics.photos.sources import PhotoError, read_photo
-from rl_aesthetics.scores.reference import needs_reference
-from rl_aesthetics.scores.scorer import Scorer
+from rl_aesthetics.scores.scorer import Scorer, score_beside
 
 _PNG = (cv2.IMWRITE_PNG_COMPRESSION, 3)  # a third larger than 9 and several times quicker
 
@@ -118,10 +117,8 @@ class ScorePhotos:
             degraded, originals = block["degraded_view"][usable], block["original_view"][usable]
             views = np.concatenate([degraded, originals[first]])
             try:
-                if needs_reference(self.scorer):
-                    scores = self.scorer.compare(views, np.concatenate([originals, originals[first]]))
-                else:
-                    scores = self.scorer.score(list(views))
+                beside = np.concatenate([originals, originals[first]])
+                scores = score_beside(self.scorer, list(views), lambda: beside)
                 score[usable] = scores[: usable.size]
                 initial_score[usable] = scores[usable.size :][original_of]
             except ScoringError as error:

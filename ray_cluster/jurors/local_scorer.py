@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from ray_cluster.jurors.actor_scorer import start_jurors
+from juror_service.jurors.mix import MixedJuror, Part, load_part
+from ray_cluster.jurors.actor_scorer import ActorScorer, start_jurors
 from rl_aesthetics.config.cluster import Juror
 from rl_aesthetics.errors import UserError
-from rl_aesthetics.scores.reference import MixedScorer, ReferenceScorer
+from rl_aesthetics.scores.reference import ReferenceScorer
 
 
 class LocalReference(ReferenceScorer):
@@ -21,27 +22,34 @@ class LocalReference(ReferenceScorer):
         return {}
 
 
-class ReferenceAndJuror(MixedScorer):
-    """`MixedScorer` whose juror is a set of actors."""
+class ReferenceAndJurors(MixedJuror):
+    """`MixedJuror` of the reference and a set of actors."""
+
+    def __init__(self, reference: Part, jurors: ActorScorer, weight: float):
+        super().__init__([reference, Part(jurors, weight, 0, 1)])
+        self.jurors = jurors
 
     @property
     def actors(self) -> Sequence[Any]:
-        """Those of the juror."""
-        return self.juror.actors
+        """Those of the jurors."""
+        return self.jurors.actors
 
     def metrics(self) -> dict[str, float]:
-        """Those of the juror."""
-        return self.juror.metrics()
+        """Those of the jurors."""
+        return self.jurors.metrics()
 
 
-def reference_scorer(juror: Juror) -> LocalReference | ReferenceAndJuror | None:
-    """The scorer where the juror's name is `reference`, else None.
+def reference_scorer(juror: Juror) -> LocalReference | ReferenceAndJurors | None:
+    """The scorer where the juror is `reference`, or a `mix` with it; else None.
 
-    Its options: `juror`, the name of a juror to mix in, and `weight`, the reference's share (0.5 if left out).
+    The options `juror`, another one's name, and `weight`, the reference's share (0.5 if left out), of `reference` are
+    how such mixes were written once.
 
     Raises:
         UserError: another option, or a weight outside [0, 1].
     """
+    if juror.name == "mix":
+        return _mix(juror)
     if juror.name != "reference":
         return None
     options = dict(juror.options)
@@ -52,10 +60,32 @@ def reference_scorer(juror: Juror) -> LocalReference | ReferenceAndJuror | None:
         raise UserError(f"juror.options.weight must lie in [0, 1], not {weight!r}")
     if other is None:
         return LocalReference()
-    actors = start_jurors(
-        other,
+    jurors = _start(juror, other)
+    mixed = ReferenceAndJurors(Part(ReferenceScorer(jurors.size), float(weight), 0, 1), jurors, 1 - float(weight))
+    mixed.fingerprint = f"mixed:{weight:g}:{ReferenceScorer.fingerprint}+{jurors.fingerprint}"
+    return mixed
+
+
+def _mix(juror: Juror) -> ReferenceAndJurors | None:
+    """The reference is computed where it is needed; what else is in the mix, in actors, is a mix of its own."""
+    described = juror.options.get("jurors")
+    named = described if isinstance(described, list | tuple) else ()
+    reference = [one for one in named if isinstance(one, dict) and one.get("name") == "reference"]
+    others = [one for one in named if one not in reference]
+    if not reference:
+        return None
+    if len(reference) > 1 or not others:
+        raise UserError("juror 'mix' takes reference once, beside other jurors; alone it is juror.name=reference")
+    part = load_part(reference[0])
+    jurors = _start(juror, "mix", {"jurors": others})
+    return ReferenceAndJurors(part, jurors, sum(float(one.get("weight", 1.0)) for one in others))
+
+
+def _start(juror: Juror, name: str, options: dict[str, Any] | None = None) -> ActorScorer:
+    return start_jurors(
+        name,
+        options,
         replicas=1 if juror.replicas == "auto" else juror.replicas,
         num_cpus=juror.num_cpus,
         num_gpus=juror.num_gpus,
     )
-    return ReferenceAndJuror(actors, float(weight))

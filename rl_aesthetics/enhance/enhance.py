@@ -18,8 +18,7 @@ from rl_aesthetics.edits.space import EditSpace, edit_space
 from rl_aesthetics.edits.view import View
 from rl_aesthetics.errors import UserError
 from rl_aesthetics.photos.resize import crop_even, eight_bits, reduce_image
-from rl_aesthetics.scores.reference import needs_reference
-from rl_aesthetics.scores.scorer import Scorer
+from rl_aesthetics.scores.scorer import Scorer, is_full_reference
 
 
 @dataclass(frozen=True)
@@ -95,7 +94,7 @@ def enhance_photo(
 
 def usable_scorer(scorer: Scorer | None) -> Scorer | None:
     """The scorer, unless it compares with originals, which a user's photo has not."""
-    return None if scorer is None or needs_reference(scorer) else scorer
+    return None if scorer is None or is_full_reference(scorer) else scorer
 
 
 def open_session(

@@ -21,8 +21,7 @@ from rl_aesthetics.edits.space import check_shows_edits, edit_space
 from rl_aesthetics.episodes.task import Task
 from rl_aesthetics.photos.quality import pixel_change
 from rl_aesthetics.photos.resize import reduce_image
-from rl_aesthetics.scores.reference import needs_reference
-from rl_aesthetics.scores.scorer import Scorer
+from rl_aesthetics.scores.scorer import Scorer, score_beside
 
 
 def _channels_first_rgb(image_BGR: np.ndarray, size: int) -> np.ndarray:
@@ -94,11 +93,12 @@ class ImageEditEnv(gym.Env):
         return self.image[..., ::-1].copy() if self.render_mode == "rgb_array" else None
 
     def _score(self, image_BGR: np.ndarray) -> np.float32:
-        reduced_RGB = reduce_image(image_BGR, self.scorer.size)[..., ::-1]
-        if not needs_reference(self.scorer):
-            return self.scorer.score([reduced_RGB])[0]
-        framed = self.space.render(self.original, int(self.space.framing(self.state)))
-        return self.scorer.compare(reduced_RGB[None], reduce_image(framed, self.scorer.size)[None, ..., ::-1])[0]
+        seen = [reduce_image(image_BGR, self.scorer.size)[..., ::-1]]
+        return score_beside(self.scorer, seen, self._framed_original)[0]
+
+    def _framed_original(self) -> list[np.ndarray]:
+        framed_BGR = self.space.render(self.original, int(self.space.framing(self.state)))
+        return [reduce_image(framed_BGR, self.scorer.size)[..., ::-1]]
 
     def _observation(self) -> np.ndarray:
         image_3SS = _channels_first_rgb(self.image, self.task.observation_size)

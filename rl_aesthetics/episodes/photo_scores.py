@@ -6,9 +6,8 @@ import numpy as np
 
 from rl_aesthetics.edits.view import View
 from rl_aesthetics.errors import ScoringError
-from rl_aesthetics.scores.reference import needs_reference
 from rl_aesthetics.scores.score_cache import ScoreCache
-from rl_aesthetics.scores.scorer import Scorer
+from rl_aesthetics.scores.scorer import Scorer, score_beside
 
 
 class PhotoScores:
@@ -40,6 +39,6 @@ class PhotoScores:
             ScoringError: it could not answer.
         """
         images_BHWC = self.view(photos_B, states_B).transpose(0, 2, 3, 1)
-        if not needs_reference(self.scorer):
-            return self.scorer.score(images_BHWC)
-        return self.scorer.compare(images_BHWC, self.view.originals(photos_B, states_B).transpose(0, 2, 3, 1))
+        return score_beside(
+            self.scorer, images_BHWC, lambda: self.view.originals(photos_B, states_B).transpose(0, 2, 3, 1)
+        )

@@ -5,8 +5,7 @@ from __future__ import annotations
 from rl_aesthetics.agents.agent import DQNAgent
 from rl_aesthetics.datasets.dataset import RLDataset
 from rl_aesthetics.errors import UserError
-from rl_aesthetics.scores.reference import needs_reference
-from rl_aesthetics.scores.scorer import Scorer
+from rl_aesthetics.scores.scorer import Scorer, is_full_reference
 
 
 def check_juror(scorer: Scorer, agent: DQNAgent, dataset: RLDataset | None = None) -> None:
@@ -19,7 +18,7 @@ def check_juror(scorer: Scorer, agent: DQNAgent, dataset: RLDataset | None = Non
     trained_on = agent.description.juror
     if trained_on and trained_on != scorer.fingerprint:
         raise UserError(f"the agent was trained on juror {trained_on}, but the juror is {scorer.fingerprint}; {advice}")
-    if needs_reference(scorer):
+    if is_full_reference(scorer):
         return  # it compares pixels with pixels, whoever scored the dataset
     if dataset is not None and dataset.juror and dataset.juror != scorer.fingerprint:
         raise UserError(

@@ -23,8 +23,7 @@ from rl_aesthetics.evaluation.evaluation import Evaluation
 from rl_aesthetics.evaluation.trajectories import Trajectory, Verdict
 from rl_aesthetics.photos.quality import LEFT_ALONE_DB, PhotoQuality, measure, psnr
 from rl_aesthetics.photos.resize import reduce_image
-from rl_aesthetics.scores.reference import needs_reference
-from rl_aesthetics.scores.scorer import Scorer
+from rl_aesthetics.scores.scorer import Scorer, is_full_reference
 
 JUDGES, QUALITY = "judges.csv", "quality.json"
 
@@ -59,7 +58,7 @@ def judge(evaluation: Evaluation, episodes: Episodes, judges: dict[str, Scorer] 
     """
     judges = judges or {}
     for name, scorer in judges.items():
-        if needs_reference(scorer):
+        if is_full_reference(scorer):
             raise UserError(f"--judge {name} knows the originals; PSNR, SSIM and FLIP say that already")
     given, results, originals, framed = [], [], [], []
     for place, state in enumerate(episodes.finals_N.tolist()):

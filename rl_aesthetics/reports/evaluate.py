@@ -17,8 +17,7 @@ from rl_aesthetics.evaluation.policies import agent_policy, juror_policy, random
 from rl_aesthetics.evaluation.trajectories import trajectories_of
 from rl_aesthetics.plan.task import task_of_agent
 from rl_aesthetics.reports import report
-from rl_aesthetics.scores.reference import needs_reference
-from rl_aesthetics.scores.scorer import Scorer
+from rl_aesthetics.scores.scorer import Scorer, is_full_reference
 
 RANDOM_SEEDS = 5
 """Runs of the random baseline, whose numbers are averaged."""
@@ -84,7 +83,7 @@ def evaluate(
         "split": dataset.split,
         "max_steps": evaluation.task.max_steps,
         "juror": scorer.fingerprint,
-        "scores_compare_with": "originals" if needs_reference(scorer) else "nothing",
+        "scores_compare_with": "originals" if is_full_reference(scorer) else "nothing",
         "agent_juror": agent.description.juror,
         "dataset_juror": dataset.juror,
     }

@@ -6,13 +6,13 @@ agent never sees the original, and needs no juror when it is trained.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from typing import Literal
 
 import cv2
 import numpy as np
 
 from rl_aesthetics.errors import ScoringError
-from rl_aesthetics.scores.scorer import Scorer
+from rl_aesthetics.scores.scorer import Images
 
 VISIBLE = 10.0
 """Mean squared ΔE below which differences hardly count."""
@@ -26,52 +26,28 @@ class ReferenceScorer:
     is not spoilt for the sake of what is far off. Below what the eye sees it ends: an agent that had to fear for the
     last decibels of a photo that may be perfect would rather do nothing for one that is not. Tone shows in few pixels:
     images of 16×16 do.
+
+    Args:
+        size: side of the images.
     """
 
     size = 16
     fingerprint = "reference:cielab:2"
-    needs_reference = True
+    full_reference: Literal[True] = True
 
-    def score(self, images: Sequence[np.ndarray]) -> np.ndarray:
-        """There is no score without the originals.
+    def __init__(self, size: int = 16):
+        if size != self.size:
+            self.size, self.fingerprint = size, f"{self.fingerprint}:{size}"
 
-        Raises:
-            ScoringError: always.
-        """
-        raise ScoringError("the reference score compares with originals, and was given none")
-
-    def compare(self, images_BHWC: np.ndarray, originals_BHWC: np.ndarray) -> np.ndarray:
-        """Scores float32 `(B,)` of uint8 RGB images beside their originals `(B, S, S, 3)`."""
-        return similarity(lab(images_BHWC), lab(originals_BHWC))
-
-
-class MixedScorer:
-    """Reference and juror: `weight · similarity + (1 − weight) · juror's score`.
-
-    Args:
-        juror: who judges without the original.
-        weight: of the similarity, in [0, 1].
-    """
-
-    needs_reference = True
-
-    def __init__(self, juror: Scorer, weight: float = 0.5):
-        self.juror, self.weight, self.size = juror, weight, juror.size
-        self.fingerprint = f"mixed:{weight:g}:{ReferenceScorer.fingerprint}+{juror.fingerprint}"
-
-    def score(self, images: Sequence[np.ndarray]) -> np.ndarray:
-        """There is no score without the originals.
+    def score(self, images: Images, originals: Images | None = None) -> np.ndarray:
+        """Scores float32 `(B,)` of uint8 RGB images beside their originals `(size, size, 3)`.
 
         Raises:
-            ScoringError: always.
+            ScoringError: there are no originals.
         """
-        raise ScoringError("the mixed score compares with originals, and was given none")
-
-    def compare(self, images_BHWC: np.ndarray, originals_BHWC: np.ndarray) -> np.ndarray:
-        """Scores float32 `(B,)` of uint8 RGB images beside their originals `(B, S, S, 3)`."""
-        judged = self.juror.score(images_BHWC)
-        alike = similarity(lab(images_BHWC), lab(originals_BHWC))
-        return (self.weight * alike + (1 - self.weight) * judged).astype(np.float32)
+        if originals is None:
+            raise ScoringError("the reference score compares with originals, and was given none")
+        return similarity(lab(np.asarray(images)), lab(np.asarray(originals)))
 
 
 def lab(images_BHWC: np.ndarray) -> np.ndarray:
@@ -88,8 +64,3 @@ def similarity(lab_BHWC: np.ndarray, originals_BHWC: np.ndarray) -> np.ndarray:
     light, green, blue = np.moveaxis(np.square(lab_BHWC - originals_BHWC), -1, 0)
     squared_B = (light + green + blue).mean((1, 2), dtype=np.float64)  # a sum over an axis of three takes longer
     return (1 - np.log10(1 + squared_B / VISIBLE) / 3).astype(np.float32)
-
-
-def needs_reference(scorer: Scorer) -> bool:
-    """Whether a scorer compares with originals (`compare`) in place of scoring images alone."""
-    return bool(getattr(scorer, "needs_reference", False))

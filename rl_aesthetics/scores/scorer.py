@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Protocol
+from typing import Literal, Protocol, TypeGuard
 
 import numpy as np
 
@@ -35,6 +35,40 @@ class Scorer(Protocol):
             ScoringError: an answer could not be had. There is never a made-up score.
         """
         ...
+
+
+class FullReferenceScorer(Protocol):
+    """A `Scorer` that compares with originals, a full-reference measure as image quality assessment calls it.
+
+    Attributes:
+        full_reference: says so; other scorers need not have it.
+    """
+
+    size: int
+    fingerprint: str
+    full_reference: Literal[True]
+
+    def score(self, images: Images, originals: Images | None = None) -> np.ndarray:
+        """As `Scorer.score`, each image beside its original of the same shape.
+
+        Raises:
+            ScoringError: no originals were given, besides the reasons of every scorer.
+        """
+        ...
+
+
+def is_full_reference(scorer: Scorer) -> TypeGuard[FullReferenceScorer]:
+    """Whether a scorer compares with originals in place of judging images alone."""
+    return bool(getattr(scorer, "full_reference", False))
+
+
+def score_beside(scorer: Scorer, images: Images, originals: Callable[[], Images]) -> np.ndarray:
+    """Scores float32 `(B,)` of images; their originals are made for who compares with them, and for nobody else.
+
+    Raises:
+        ScoringError: an answer could not be had.
+    """
+    return scorer.score(images, originals()) if is_full_reference(scorer) else scorer.score(images)
 
 
 class FunctionScorer:

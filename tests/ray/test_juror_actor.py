@@ -14,7 +14,10 @@ from juror_service.errors import DeadlineExceeded, ImageFailed  # noqa: E402
 from juror_service.jurors.registry import load_juror  # noqa: E402
 from ray_cluster.jurors.actor_scorer import ActorScorer, start_jurors  # noqa: E402
 from ray_cluster.jurors.juror_actor import JurorActor  # noqa: E402
+from ray_cluster.jurors.local_scorer import reference_scorer  # noqa: E402
+from rl_aesthetics.config.cluster import Juror  # noqa: E402
 from rl_aesthetics.errors import ScoringError, UserError  # noqa: E402
+from rl_aesthetics.scores.reference import ReferenceScorer  # noqa: E402
 
 pytestmark = pytest.mark.ray
 SIZE = 64
@@ -298,6 +301,23 @@ def test_it_says_in_logs_and_on_the_dashboard_which_one_it_is():
     kind = JurorActor.__ray_actor_class__
     assert repr(kind(MeanJuror, label="juror mean #0")) == "juror mean #0"
     assert repr(kind.__new__(kind)) == "juror"  # Ray asks for it also when the constructor has failed
+
+
+def test_a_mix_with_the_reference_compares_here_and_asks_the_other_jurors():
+    parts = [{"name": "reference", "weight": 3}, {"name": "pocket"}]
+    mixed = reference_scorer(Juror(name="mix", options={"jurors": parts}, num_cpus=0.1))
+    images, originals = some_images(5), some_images(5, seed=1)
+    expected = load_juror("mix", jurors=parts).score(images, originals)
+    np.testing.assert_allclose(mixed.score(images, originals), expected, atol=1e-6)
+    assert len(mixed.actors) == 1
+
+
+def test_a_reference_with_a_juror_and_a_weight_is_such_a_mix():
+    mixed = reference_scorer(Juror(name="reference", options={"juror": "pocket", "weight": 0.25}, num_cpus=0.1))
+    pocket, images, originals = load_juror("pocket"), some_images(5), some_images(5, seed=1)
+    alike = ReferenceScorer(SIZE).score(images, originals)
+    np.testing.assert_allclose(mixed.score(images, originals), 0.25 * alike + 0.75 * pocket.score(images), atol=1e-6)
+    assert mixed.fingerprint == f"mixed:0.25:{ReferenceScorer.fingerprint}+{pocket.fingerprint}"
 
 
 def test_it_names_itself_on_the_dashboard_and_in_logs(scorer):

@@ -8,7 +8,9 @@ from hypothesis import strategies as st
 from juror_service.jurors.mix import MixedJuror, Part
 from juror_service.jurors.registry import load_juror
 from rl_aesthetics.errors import ScoringError, UserError
-from rl_aesthetics.scores.scorer import FunctionScorer
+from rl_aesthetics.photos.resize import reduce_image
+from rl_aesthetics.scores.reference import ReferenceScorer
+from rl_aesthetics.scores.scorer import FunctionScorer, is_full_reference
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (5, 64, 64, 3), dtype=np.uint8)
 
@@ -42,6 +44,28 @@ def test_jurors_of_other_sizes_get_images_of_theirs():
     mix = MixedJuror([Part(brightness(), 1, 0, 1), Part(brightness(size=32), 1, 0, 1)])
     assert mix.size == 64
     np.testing.assert_allclose(mix.score(IMAGES), brightness().score(IMAGES), atol=2 / 255)
+
+
+def test_a_mixed_score_lies_between_similarity_and_juror():
+    reference, originals = ReferenceScorer(64), IMAGES[[0, 0, 2, 3, 4]]
+    mix = MixedJuror([Part(reference, 0.25, 0, 1), Part(brightness(), 0.75, 0, 1)])
+    assert is_full_reference(mix)
+    assert not is_full_reference(MixedJuror([Part(brightness(), 1, 0, 1)]))
+    np.testing.assert_allclose(
+        mix.score(IMAGES, originals),
+        0.25 * reference.score(IMAGES, originals) + 0.75 * brightness().score(IMAGES),
+        atol=1e-6,
+    )
+    with pytest.raises(ScoringError, match="originals"):
+        mix.score(IMAGES)
+
+
+def test_the_reference_of_a_mix_compares_at_its_own_size():
+    mix = load_juror("mix", jurors=[{"name": "reference", "range": [0, 1]}])
+    both = MixedJuror([*mix.parts, Part(brightness(), 1e-9, 0, 1)])
+    small = [reduce_image(image, 16) for image in IMAGES]
+    expected = ReferenceScorer().score(small, small[::-1])
+    np.testing.assert_allclose(both.score(IMAGES, IMAGES[::-1]), expected, atol=1e-6)
 
 
 def test_the_fingerprint_knows_every_juror_weight_and_range():

@@ -34,7 +34,7 @@ from rl_aesthetics.networks.tone_trunk import colour_histograms, spread
 from rl_aesthetics.photos.quality import IDENTICAL_DB, measure
 from rl_aesthetics.photos.resize import reduce_image
 from rl_aesthetics.rewards import make_reward
-from rl_aesthetics.scores.reference import MixedScorer, ReferenceScorer
+from rl_aesthetics.scores.reference import ReferenceScorer
 
 TASK = Task(actions=action_names("tonal"), max_steps=6, reward=make_reward(step_penalty=0.0, terminal_bonus=0.0))
 DEGRADED = [{"exposure": -1.0}, {"temperature": 0.75, "contrast": -0.5}, {"saturation": 0.5}]
@@ -99,16 +99,6 @@ def test_the_original_scores_1_and_nobody_can_score_without_it():
     np.testing.assert_allclose(scores, 1)
     with pytest.raises(ScoringError, match="originals"):
         ReferenceScorer().score([np.zeros((16, 16, 3), np.uint8)])
-
-
-def test_a_mixed_score_lies_between_similarity_and_juror():
-    images = np.stack([scene(64, 64, 0)[..., ::-1], scene(64, 64, 1)[..., ::-1] // 2])
-    originals = images[[0, 0]]
-    juror, reference = scorer(64), ReferenceScorer()
-    mixed = MixedScorer(juror, 0.25).compare(images, originals)
-    np.testing.assert_allclose(
-        mixed, 0.25 * reference.compare(images, originals) + 0.75 * juror.score(images), atol=1e-6
-    )
 
 
 def test_the_rewards_of_all_actions_are_what_the_environment_pays():
