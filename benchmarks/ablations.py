@@ -32,43 +32,42 @@ from rl_aesthetics.config.config import load_config
 from rl_aesthetics.datasets.dataset import RLDataset
 from rl_aesthetics.evaluation.evaluation import Evaluation
 from rl_aesthetics.evaluation.oracle import Oracle
-from rl_aesthetics.plan.task import task_of
+from rl_aesthetics.plan.tasks import task_of
 
 TUNED = Path(__file__).parents[1] / "configs" / "tuned.yaml"
 REFERENCE = "as it is"
-HEAD_PER_ACTION = ("learner.network=atari_cnn", "learner.network_options={}", "learner.value_stopping=false")
+HEAD_PER_ACTION = ("learner.network=atari_cnn", "learner.value_stopping=false")
 IDEAS: dict[str, tuple[str, ...]] = {
     REFERENCE: (),
-    "no crops: replay cuts whole photos instead": ("learner.crops=0", "learner.smallest_crop=0.625"),
+    "no crops": ("learner.crops=0",),
     "stopping valued where the agent stopped only": ("learner.value_stopping=false",),
-    "no augmentation at replay": ("learner.augment=false",),
     "gamma 0.3": ("training.gamma=0.3",),
     "gamma 0.9": ("training.gamma=0.9",),
     "gamma 0.99": ("training.gamma=0.99",),
     "the last weights, not their average": ("learner.weight_average=null",),
-    "next action searched for when learning (double Q)": ("learner.remember_next_action=false",),
-    "the same with single Q": ("learner.remember_next_action=false", "learner.double_q=false"),
+    "next action searched for when learning (double Q)": ("learner.target_action=online",),
+    "the same with single Q": ("learner.target_action=target",),
     "2-step returns": ("learner.n_step=2",),
     "prioritised replay": ("learner.prioritized=true",),
-    "no mirror images when acting": ("learner.network_options.mirror=false",),
-    "Huber's loss on unbounded values": ("learner.network_options.value_range=null",),
+    "no mirror images when acting": ("learner.network.mirror=false",),
+    "Huber's loss on unbounded values": ("learner.network.value_range=null",),
     "each transition trained 4 times, not 8": ("learner.samples_per_insert=4",),
-    "convolutions as wide as the pocket juror's": ("learner.network_options.widths=[32, 64, 96, 128, 128]",),
-    "begins as the pocket juror": ("learner.warm_start=true", "training.epsilon_start=0.1"),
+    "convolutions as wide as the pocket juror's": ("learner.network.widths=[32, 64, 96, 128, 128]",),
+    "begins as the pocket juror": ("learner.network.warm_start=true", "training.epsilon_start=0.1"),
     "a head per action (atari_cnn)": HEAD_PER_ACTION,
-    "a head per action, dueling": (*HEAD_PER_ACTION, "learner.dueling=true"),
-    "a head per action, C51": (*HEAD_PER_ACTION, "learner.num_atoms=51"),
-    "a head per action, noisy": (*HEAD_PER_ACTION, "learner.noisy=true", "learner.remember_next_action=false"),
+    "a head per action, dueling": (*HEAD_PER_ACTION, "learner.network.dueling=true"),
+    "a head per action, C51": (*HEAD_PER_ACTION, "learner.network.num_atoms=51"),
+    "a head per action, noisy": (*HEAD_PER_ACTION, "learner.network.noisy=true", "learner.target_action=online"),
     "a head per action, Rainbow": (
         *HEAD_PER_ACTION,
-        "learner.dueling=true",
-        "learner.num_atoms=51",
-        "learner.noisy=true",
-        "learner.remember_next_action=false",
+        "learner.network.dueling=true",
+        "learner.network.num_atoms=51",
+        "learner.network.noisy=true",
+        "learner.target_action=online",
         "learner.n_step=3",
         "learner.prioritized=true",
     ),
-    "a small residual network": (*HEAD_PER_ACTION, "learner.network=residual"),
+    "a small residual network": ("learner.network=residual", "learner.value_stopping=false"),
 }
 COLUMNS = ("improved", "recovered", "exact", "oracle_fraction", "mean_steps", "seconds")
 

@@ -4,7 +4,7 @@
     rl-aesthetics generate --source samples --output runs/data
     python benchmarks/learning.py --dataset runs/data                                # 3 seeds of ours, 1 of each peer
     python benchmarks/learning.py --dataset runs/data --minutes 10 --peer-minutes 40 # four times our time for the peers
-    python benchmarks/learning.py --dataset runs/data --systems "this project" --seeds 5 learner.augment=false
+    python benchmarks/learning.py --dataset runs/data --systems "this project" --seeds 5 learner.crops=0
     python benchmarks/learning.py --quick                                            # does it run at all?
 
 Every system trains on the train split with the same environment, juror, cores and step limit, by the clock, one after
@@ -13,7 +13,7 @@ the other. Every few seconds the clock stops and the test split is edited greedi
 either. Where our configuration draws a new degradation for every episode, the peers' environment does so too.
 
     this project                     configs/tuned.yaml, or what follows on the command line; from random weights, as
-                                     the peers begin, unless that says `learner.warm_start=true`
+                                     the peers begin, unless that says `learner.network.warm_start=true`
     Stable-Baselines3, its defaults  1 episode, batch 32, learning rate 1e-4, an update every 4 steps
     Stable-Baselines3, tuned         16 episodes, batch 128, learning rate 5e-4, 8 transitions trained for each sampled
     RLlib                            its learning rate, batch and exploration; 16 episodes, 8 to 1, uniform replay
@@ -53,7 +53,7 @@ from rl_aesthetics.errors import UserError
 from rl_aesthetics.evaluation.evaluation import Evaluation
 from rl_aesthetics.evaluation.oracle import Oracle
 from rl_aesthetics.evaluation.policies import juror_policy, random_policy
-from rl_aesthetics.plan.task import task_of
+from rl_aesthetics.plan.tasks import task_of
 
 OURS = "this project"
 THRESHOLDS = (0.60, 0.75, 0.90)

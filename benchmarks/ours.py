@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import time
 
-import ray
 import torch
 from setting import Policy, Setting
 
+from juror_service.jurors.registry import score_range
 from ray_cluster.cluster.topology import one_machine, plan
 from ray_cluster.jurors.actor_scorer import start_jurors
 from ray_cluster.learner.build import build_algorithm
 from rl_aesthetics.agents.agent import AgentDescription, DQNAgent
 from rl_aesthetics.config.config import Config
 from rl_aesthetics.evaluation.policies import agent_policy
-from rl_aesthetics.plan.resolve_values import fit_values
+from rl_aesthetics.plan.run_plan import RunPlan
 
 
 class ThisProject:
@@ -26,7 +26,8 @@ class ThisProject:
     """
 
     def __init__(self, setting: Setting, config: Config, budget_s: float | None = None):
-        config = fit_values(config, setting.task)
+        run = RunPlan.of(config, setting.dataset, score_range(config.juror.name))
+        config = run.config
         self.config, self.budget_s, self.elapsed_s = config, budget_s, 0.0
         topology = plan(config, one_machine(setting.cores))
         self.threads = topology.learner_threads
@@ -34,16 +35,15 @@ class ThisProject:
             config.juror.name, config.juror.options, replicas=topology.jurors, num_cpus=topology.cpus_per_juror
         )
         torch.set_num_threads(self.threads)
-        self.algorithm = build_algorithm(config, setting.dataset, self.scorer, setting.task, topology)
-        shape = setting.task.spaces()[0].shape
+        self.algorithm = build_algorithm(run, self.scorer, topology)
+        shape = run.task.spaces()[0].shape
         self.agent = DQNAgent(
             AgentDescription(
-                config.learner.network,
-                setting.task.actions,
+                config.learner.network.portable(),
+                run.task.actions,
                 shape,
-                setting.task.max_steps,
+                run.task.max_steps,
                 self.scorer.fingerprint,
-                network_options=config.learner.network_options,
             )
         )
 
@@ -80,5 +80,4 @@ class ThisProject:
 
     def close(self) -> None:
         self.algorithm.stop()
-        for actor in self.scorer.actors:
-            ray.kill(actor)
+        self.scorer.close()

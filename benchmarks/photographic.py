@@ -32,17 +32,19 @@ import torch
 from PIL import Image
 from torch import nn
 
-from rl_aesthetics.agents.agent import AGENT_FILE, DQNAgent
+from rl_aesthetics.agents.agent import DQNAgent
 from rl_aesthetics.config.config import load_config
 from rl_aesthetics.datasets.dataset import RLDataset
 from rl_aesthetics.datasets.tonal_degradation import MODELS, degrade_tone, sequence_of
-from rl_aesthetics.edits.registry import TRANSFORMS, action_names
 from rl_aesthetics.edits.space import edit_space
+from rl_aesthetics.edits.transforms import TRANSFORMS, action_names
 from rl_aesthetics.enhance.enhance import enhance_photo
 from rl_aesthetics.episodes.photos import EpisodePhotos, Variants
 from rl_aesthetics.episodes.task import Task
 from rl_aesthetics.evaluation.evaluation import Evaluation
 from rl_aesthetics.evaluation.policies import juror_policy
+from rl_aesthetics.files.run_files import AGENT_FILE
+from rl_aesthetics.networks.settings import ToneSettings
 from rl_aesthetics.networks.tone_trunk import ToneTrunk
 from rl_aesthetics.photos.quality import IDENTICAL_DB, LEFT_ALONE_DB, PhotoQuality, measure, psnr
 from rl_aesthetics.photos.resize import reduce_image
@@ -83,16 +85,21 @@ def train(dataset: Path, output: Path, seed: int, minutes: float) -> Path:
 
 
 class Regression(nn.Module):
-    """The agent's network, supervised: uint8 RGB `(B, 3, 64, 64)` to strengths of `PARAMETERS`, float32 `(B, 5)`."""
+    """The agent's network, supervised: uint8 `(B, 4, 64, 64)` to strengths of `PARAMETERS`, float32 `(B, 5)`."""
 
-    def __init__(self, **options):
+    def __init__(self, settings: ToneSettings):
         super().__init__()
-        self.trunk = ToneTrunk(**options)
-        features = self.trunk.eval()(torch.zeros(1, 3, 64, 64, dtype=torch.uint8)).shape[1]
+        self.trunk = ToneTrunk(settings.histograms, settings.dropout)
+        features = settings.histograms[-1]
         self.head = nn.Sequential(nn.Linear(features, 128), nn.ReLU(), nn.Linear(128, len(PARAMETERS)))
 
     def forward(self, images_BCHW: torch.Tensor) -> torch.Tensor:
         return self.head(self.trunk(images_BCHW))
+
+
+def unedited(images_BCHW: torch.Tensor) -> torch.Tensor:
+    """Observations `(B, 4, S, S)` of photos that nothing was done to yet."""
+    return torch.cat([images_BCHW, torch.full_like(images_BCHW[:, :1], 128)], 1)
 
 
 def regress(dataset: RLDataset, minutes: float, seed: int) -> Editor:
@@ -102,8 +109,7 @@ def regress(dataset: RLDataset, minutes: float, seed: int) -> Editor:
     learner = load_config(str(CONFIG)).learner
     variants = Variants(learner.undegraded_share, learner.collage_share)
     photos = EpisodePhotos(dataset, edit_space(action_names("tonal")), variants=variants)
-    options = {name: learner.network_options[name] for name in ("widths", "histograms", "quantiles", "dropout")}
-    network, generator = Regression(**options).train(), np.random.default_rng(seed)
+    network, generator = Regression(learner.network).train(), np.random.default_rng(seed)
     average = torch.optim.swa_utils.AveragedModel(network, avg_fn=_average, use_buffers=True)
     optimizer = torch.optim.AdamW(network.parameters(), 2e-3, weight_decay=0.05, fused=True)
     started, limit = time.process_time(), 60 * minutes
@@ -113,7 +119,7 @@ def regress(dataset: RLDataset, minutes: float, seed: int) -> Editor:
         wanted = torch.tensor([[photos.strengths(int(n)).get(name, 0.0) for name in PARAMETERS] for n in numbers])
         optimizer.param_groups[0]["lr"] = 2e-3 * (1 - elapsed / limit) + 5e-5
         optimizer.zero_grad()
-        nn.functional.mse_loss(network(images), wanted.float()).backward()
+        nn.functional.mse_loss(network(unedited(images)), wanted.float()).backward()
         optimizer.step()
         average.update_parameters(network)
     network = average.module
@@ -122,7 +128,7 @@ def regress(dataset: RLDataset, minutes: float, seed: int) -> Editor:
     def edit(photo_HWC: np.ndarray) -> np.ndarray:
         planes = reduce_image(photo_HWC, 64)[..., ::-1].transpose(2, 0, 1)
         with torch.inference_mode():
-            found = network(torch.from_numpy(np.ascontiguousarray(planes)[None]))[0].tolist()
+            found = network(unedited(torch.from_numpy(np.ascontiguousarray(planes)[None])))[0].tolist()
         return degrade_tone(photo_HWC, {name: -value for name, value in zip(PARAMETERS, found, strict=True)})
 
     return edit

@@ -100,9 +100,9 @@ def measure(capacity: int, frames: bool, prioritized: bool, batch: int, n_step: 
         errors = generator.exponential(0.1, batch)
         row["priorities_ms"] = spread(times(lambda: buffer.update_priorities(rows, errors), repeats))
     if not frames:
-        renderer = ReplayRenderer(made_up_photos(PHOTOS, 0).thumbnails(128), SHAPE[-1], augment=True)
+        renderer = ReplayRenderer(made_up_photos(PHOTOS, 0).thumbnails(SHAPE[-1]), SHAPE[-1])
         sample = buffer.steps(rows, n_step, GAMMA)
-        row["render_ms"] = spread(times(lambda: renderer(sample.transitions, generator), max(10, repeats // 10)))
+        row["render_ms"] = spread(times(lambda: renderer(sample.transitions), max(10, repeats // 10)))
     return row
 
 

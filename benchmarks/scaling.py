@@ -42,7 +42,7 @@ from ray_cluster.learner.actor_learner import ActorLearner
 from ray_cluster.learner.build import build_algorithm
 from rl_aesthetics.config.config import load_config
 from rl_aesthetics.datasets.dataset import RLDataset
-from rl_aesthetics.plan.task import task_of
+from rl_aesthetics.plan.run_plan import RunPlan
 
 FULL = 0.9
 """Cores that are used to this share are full: the rest is the operating system's."""
@@ -109,7 +109,7 @@ def started(dataset: RLDataset, runners: int, arguments: argparse.Namespace) -> 
         ],
     )
     topology = plan(config, one_machine(runners + 2))
-    return build_algorithm(config, dataset, scorer, task_of(config), topology), scorer
+    return build_algorithm(RunPlan.of(config, dataset), scorer, topology), scorer
 
 
 def sample(algorithm: ActorLearner, seconds: float) -> float:
@@ -152,8 +152,7 @@ def measure(dataset: RLDataset, runners: int, arguments: argparse.Namespace) -> 
         )
     finally:
         algorithm.stop()
-        for actor in scorer.actors:
-            ray.kill(actor)
+        scorer.close()
 
 
 def possible(point: Point, one: Point, cores: int, episodes: int) -> float:

@@ -19,7 +19,7 @@ import ray
 from juror_service.jurors.registry import load_juror
 from rl_aesthetics.agents.edit_session import Policy
 from rl_aesthetics.datasets.dataset import RLDataset
-from rl_aesthetics.edits.registry import REVERSIBLE
+from rl_aesthetics.edits.transforms import REVERSIBLE
 from rl_aesthetics.episodes.start_states import EpisodeSampler
 from rl_aesthetics.episodes.task import Task
 from rl_aesthetics.episodes.vector_env import ImageEditVectorEnv

@@ -41,8 +41,8 @@ RANGE = {"value_range": (-0.1, 1.1)}
 NETWORKS = {
     "simple_cnn": ("simple_cnn", {}),
     "atari_cnn": ("atari_cnn", {}),
-    "edit_scoring, as configs/tuned.yaml trains it": ("edit_scoring", {**RANGE, "widths": NARROW}),
-    "edit_scoring, as wide as the pocket juror": ("edit_scoring", RANGE),
+    "afterstate, as configs/tuned.yaml trains it": ("afterstate", {**RANGE, "widths": NARROW}),
+    "afterstate, as wide as the pocket juror": ("afterstate", RANGE),
 }
 
 

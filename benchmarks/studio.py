@@ -33,10 +33,11 @@ import psutil
 from setting import machine, write_row
 
 from juror_service.jurors.registry import load_juror
-from rl_aesthetics.agents.agent import AGENT_FILE, AgentDescription, DQNAgent
+from rl_aesthetics.agents.agent import AgentDescription, DQNAgent
 from rl_aesthetics.datasets.annotations import Record, write_annotations
 from rl_aesthetics.datasets.dataset import RLDataset
-from rl_aesthetics.edits.registry import REVERSIBLE, STOP
+from rl_aesthetics.edits.transforms import REVERSIBLE, STOP
+from rl_aesthetics.files.run_files import AGENT_FILE
 from rl_aesthetics.reports.evaluate import evaluate
 
 DIFFERENT, WIDTH, HEIGHT = 64, 384, 256

@@ -1,7 +1,10 @@
-"""The two kinds of failure that callers are expected to handle, and what helps to say them well."""
+"""What callers are told: the two kinds of failure that they are expected to handle, and how far long work has come."""
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+
+Progress = Callable[[str, int, int], None]
+"""Called as `progress(what, done, total)` while something long goes on; an unknown `total` grows with `done`."""
 
 
 class UserError(Exception):

@@ -9,6 +9,7 @@ import typer
 from rich.console import Console
 
 from rl_aesthetics.errors import UserError
+from rl_aesthetics.files.run_files import BEFORE_AFTER, REPORT, RESULTS, SUMMARY
 from rl_aesthetics_cli.app import app
 from rl_aesthetics_cli.progress import PartsProgress
 
@@ -66,7 +67,7 @@ def evaluate(
     """
     from rl_aesthetics.agents.agent import DQNAgent
     from rl_aesthetics.datasets.dataset import RLDataset
-    from rl_aesthetics.evaluation import reward_hacking as judges
+    from rl_aesthetics.evaluation import reward_hacking
     from rl_aesthetics.evaluation.compatibility import check_juror
     from rl_aesthetics.reports import report
     from rl_aesthetics.reports.evaluate import evaluate as run
@@ -83,9 +84,9 @@ def evaluate(
         summary = run(agent, photos, scorer, output_dir, checkpoint, max_steps, oracle, progress, others)
     console.print(report.table(summary))
     if "quality" in summary:
-        for line in judges.lines(summary["quality"]):
+        for line in reward_hacking.lines(summary["quality"]):
             console.print(line)
-    for name in (report.PAGE, report.SUMMARY, report.RESULTS, report.PICTURES):
+    for name in (REPORT, SUMMARY, RESULTS, BEFORE_AFTER):
         console.print(f"wrote {output_dir / name}")
     record_evaluation(checkpoint, output_dir, summary)
 
@@ -156,6 +157,7 @@ def enhance(
     if apply is not None:
         work = recipe_work(read_recipe(apply), apply, **written)
     else:
+        assert checkpoint is not None
         agent = DQNAgent.load(checkpoint)
         scorer = _juror(agent, juror)
         if juror is None:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
@@ -112,7 +113,7 @@ def generate(
 
     Example: rl-aesthetics generate --source samples --output runs/data
     """
-    answers = _ask() if interactive else {}
+    answers: dict[str, Any] = _ask() if interactive else {}
     if not (interactive or source or config):
         raise UserError("no photos: add --source FOLDER, --source samples or a dataset id, or --interactive")
     if not (interactive or output or config):
@@ -147,7 +148,7 @@ def generate(
 @app.command()
 def transforms() -> None:
     """List every transform: its name, what it does, and the other names that are understood."""
-    from rl_aesthetics.edits.registry import TRANSFORMS
+    from rl_aesthetics.edits.transforms import TRANSFORMS
 
     table = Table(box=None, pad_edge=False)
     for column in ("name", "does", "undo", "also called"):
@@ -167,11 +168,11 @@ def run_generation(settings: GenerateSettings) -> GenerateReport:
         return generate(settings, progress)
 
 
-def suggested_config(transformation: str) -> str:
+def suggested_config(transformation: str | Sequence[str]) -> str:
     """The configuration that suits what photos were degraded with."""
     from rl_aesthetics.datasets.tonal_degradation import MODELS
 
-    return f"configs/{'photographic' if transformation.lower() in MODELS else 'tuned'}.yaml"
+    return f"configs/{'photographic' if str(transformation).lower() in MODELS else 'tuned'}.yaml"
 
 
 def show(report: GenerateReport, config: str = "configs/tuned.yaml") -> None:

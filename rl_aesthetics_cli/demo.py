@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 import time
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import cv2
 import typer
@@ -14,10 +14,14 @@ from rich.console import Console
 from rl_aesthetics.config.config import Config, load_config
 from rl_aesthetics.config.yaml_file import PRESETS
 from rl_aesthetics.errors import UserError
+from rl_aesthetics.files.run_files import AGENT_FILE, SUMMARY
 from rl_aesthetics_cli.agent import record_evaluation
 from rl_aesthetics_cli.app import app
 from rl_aesthetics_cli.progress import PartsProgress
 from rl_aesthetics_cli.training import run_training
+
+if TYPE_CHECKING:
+    from rl_aesthetics.datasets.dataset import RLDataset
 
 console = Console(highlight=False, soft_wrap=True)
 
@@ -73,7 +77,7 @@ def demo(
     _repair(settings, output / "photographic")
     console.rule(f"done in {(time.monotonic() - started) / 60:.1f} minutes")
     for name, what in (
-        ("summary.json", "the numbers above"),
+        (SUMMARY, "the numbers above"),
         ("evaluation/before_after", "pictures of test photos: degraded, edited, original"),
         ("evaluation/results.csv", "one row a test photo"),
         ("enhanced", "two edited photos with their steps"),
@@ -83,6 +87,13 @@ def demo(
     ):
         console.print(f"{output / name}  [dim]{what}[/dim]")
     console.print("curves: mlflow ui --port 5000 --backend-store-uri sqlite:///mlflow.db")
+
+
+def _test_split(settings: Config) -> RLDataset:
+    from rl_aesthetics.datasets.dataset import RLDataset
+
+    assert settings.dataset is not None  # the demo names one
+    return RLDataset(settings.dataset, "test")
 
 
 def _generate(source: str, dataset: Path) -> None:
@@ -99,8 +110,7 @@ def _generate(source: str, dataset: Path) -> None:
 
 def _evaluate(settings: Config, output: Path) -> None:
     from juror_service.jurors.registry import load_juror
-    from rl_aesthetics.agents.agent import AGENT_FILE, DQNAgent
-    from rl_aesthetics.datasets.dataset import RLDataset
+    from rl_aesthetics.agents.agent import DQNAgent
     from rl_aesthetics.reports import report
     from rl_aesthetics.reports.evaluate import evaluate
 
@@ -109,28 +119,28 @@ def _evaluate(settings: Config, output: Path) -> None:
     with PartsProgress(console) as progress:
         summary = evaluate(
             DQNAgent.load(agent_file),
-            RLDataset(settings.dataset, "test"),
+            _test_split(settings),
             scorer,
             output / "evaluation",
             agent_file=agent_file,
             progress=progress,
         )
     console.print(report.table(summary))
-    shutil.copyfile(output / "evaluation" / report.SUMMARY, output / "summary.json")
+    shutil.copyfile(output / "evaluation" / SUMMARY, output / SUMMARY)
     record_evaluation(agent_file, output / "evaluation", summary)
 
 
 def _enhance(settings: Config, output: Path) -> None:
     """Edit degraded photos of the test split as if a user had brought them: from a file, at full size."""
     from juror_service.jurors.registry import load_juror
-    from rl_aesthetics.agents.agent import AGENT_FILE, DQNAgent
-    from rl_aesthetics.datasets.dataset import RLDataset
+    from rl_aesthetics.agents.agent import DQNAgent
     from rl_aesthetics.enhance.enhance import enhance_photo
     from rl_aesthetics.enhance.results import plan_outputs, write_enhancement
+    from rl_aesthetics.photos.read import read_photo
 
     agent_file, folder = settings.output / AGENT_FILE, output / "enhanced"
     agent, scorer = DQNAgent.load(agent_file), load_juror(settings.juror.name, **settings.juror.options)
-    test = RLDataset(settings.dataset, "test")
+    test = _test_split(settings)
     photos: dict[str, Path] = {}
     for record in test.records:  # two different photos, not two tiles of one
         photos.setdefault(record.source_file.split("#")[0], test.folder / record.image_file)
@@ -139,7 +149,7 @@ def _enhance(settings: Config, output: Path) -> None:
         raise UserError(f"{settings.dataset} has no test photo")
     folder.mkdir(parents=True, exist_ok=True)
     for photo, result, record_file in plan_outputs(files, folder, "png", overwrite=True):
-        enhancement = enhance_photo(agent, cv2.imread(str(photo)), scorer)
+        enhancement = enhance_photo(agent, read_photo(photo), scorer)
         write_enhancement(enhancement, photo, result, record_file, agent_file, agent.description.juror)
         console.print(
             f"{photo.name}: {' → '.join(enhancement.edits) or 'left as it is'}, score {enhancement.score_before:.3f} → "
@@ -150,15 +160,15 @@ def _enhance(settings: Config, output: Path) -> None:
 def _repair(settings: Config, folder: Path) -> None:
     """Degrade the tone of a test photo, and let the packaged agent edit the file that this gives."""
     from rl_aesthetics.agents.agent import PACKAGED, DQNAgent
-    from rl_aesthetics.datasets.dataset import RLDataset
     from rl_aesthetics.datasets.tonal_degradation import degrade_tone
     from rl_aesthetics.enhance.enhance import enhance_photo
     from rl_aesthetics.enhance.results import plan_outputs, write_enhancement
     from rl_aesthetics.photos.quality import psnr
+    from rl_aesthetics.photos.read import read_photo
     from rl_aesthetics.reports.pictures import Shot, contact_sheet
 
     agent_file = PACKAGED / TONE_AGENT
-    agent, test = DQNAgent.load(agent_file), RLDataset(settings.dataset, "test")
+    agent, test = DQNAgent.load(agent_file), _test_split(settings)
     places = sorted(range(len(test)), key=lambda k: (test.records[k].source_file.startswith(SEEN), k))
     original_HWC = test.original(places[0])
     folder.mkdir(parents=True, exist_ok=True)
@@ -167,7 +177,7 @@ def _repair(settings: Config, folder: Path) -> None:
     degraded = folder / "degraded.png"
     [(photo, result, record)] = plan_outputs([degraded], folder / "edited", "png", overwrite=True)
     result.parent.mkdir(exist_ok=True)
-    degraded_HWC = cv2.imread(str(photo))
+    degraded_HWC = read_photo(photo)
     enhancement = enhance_photo(agent, degraded_HWC, None)
     write_enhancement(enhancement, photo, result, record, agent_file, agent.description.juror)
     before, after = psnr(degraded_HWC, original_HWC), psnr(enhancement.photo_HWC, original_HWC)

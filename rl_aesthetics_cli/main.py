@@ -10,8 +10,9 @@ import sys
 from rich.console import Console
 
 from rl_aesthetics.errors import ScoringError, UserError
-from rl_aesthetics_cli import agent, data, demo, distil, juror, serve, studio, sweep, tracking, training  # noqa: F401
+from rl_aesthetics_cli import agent, data, demo, studio, sweep, tracking, training  # noqa: F401
 from rl_aesthetics_cli.app import app
+from rl_aesthetics_cli.jurors import distil, juror, serve  # noqa: F401
 
 app.add_typer(juror.app, name="juror")
 

@@ -12,6 +12,7 @@ from rich.syntax import Syntax
 
 from rl_aesthetics.config.config import Config, load_config, to_yaml
 from rl_aesthetics.errors import UserError
+from rl_aesthetics.files.run_files import CONFIG_FILE, METRICS_FILE
 from rl_aesthetics_cli.app import app
 from rl_aesthetics_cli.progress import EpochProgress
 
@@ -99,7 +100,7 @@ def run_training(settings: Config, overwrite: bool, resume: str | None = None):
         f"(score {best['val_avg_improvement']:+.3f} on average), recovered {best['val_recovered']:.3f}, "
         f"exact {best['val_exact']:.3f} of the validation photos"
     )
-    for file in (report.agent, settings.output / "config.yaml", settings.output / "metrics.jsonl"):
+    for file in (report.agent, settings.output / CONFIG_FILE, settings.output / METRICS_FILE):
         console.print(f"wrote {file}")
     return report
 

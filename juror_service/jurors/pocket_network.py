@@ -1,6 +1,6 @@
 """The pocket juror's network: five 3×3 convolutions, small enough to embed and to score thousands of images a second.
 
-Training and export use it, and the edit-scoring Q-network, which has the same trunk, can start from its weights
+Training and export use it, and the afterstate Q-network, which has the same trunk, can start from its weights
 (`load_pocket_network`); scoring runs the exported ONNX file and never imports this module.
 
 Shapes: B batch, C channels, H, W height and width, F features.

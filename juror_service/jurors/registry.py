@@ -83,6 +83,13 @@ def available_jurors() -> dict[str, Juror]:
     return jurors
 
 
+def score_range(name: str) -> tuple[float, float] | None:
+    """The least and the greatest score that a juror can give; None where nothing confines it or nobody knows it: an
+    unknown name is told where the juror is loaded."""
+    known = available_jurors().get(name)
+    return known.score_range if known else None
+
+
 def load_juror(name: str = DEFAULT, **options: Any) -> Scorer:
     """Load a juror by name.
 

@@ -42,9 +42,8 @@ from juror_service.training.train import export_onnx, images_per_second
 from juror_service.training.train_card import machine
 from juror_service.training.train_evaluation import measure_drift
 from juror_service.training.train_photos import provenance
-from rl_aesthetics.errors import UserError
+from rl_aesthetics.errors import Progress, UserError
 from rl_aesthetics.photos.sources.folder import open_folder
-from rl_aesthetics.photos.sources.source import Progress
 from rl_aesthetics.scores.scorer import Scorer
 
 QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)

@@ -66,7 +66,7 @@ class Recipe:
 
 
 @dataclass(frozen=True)
-class Progress:
+class FitStep:
     """How far a run is: `step` of `steps`, and the mean ranking loss since the last report (0.69 is chance)."""
 
     step: int
@@ -83,7 +83,7 @@ def ranking_loss(logits_B: torch.Tensor, batch: RankingBatch) -> torch.Tensor:
 def fit(
     photos: list[np.ndarray],
     recipe: Recipe,
-    report: Callable[[Progress], None] = lambda progress: None,
+    report: Callable[[FitStep], None] = lambda progress: None,
     every: int = 50,
 ) -> PocketNetwork:
     """Train a network on photos, uint8 RGB; returns its averaged weights, in evaluation mode.
@@ -110,7 +110,7 @@ def fit(
         averaged.update_parameters(network)
         losses.append(loss.item())
         if step % every == 0 or step == recipe.steps:
-            report(Progress(step, recipe.steps, float(np.mean(losses))))
+            report(FitStep(step, recipe.steps, float(np.mean(losses))))
             losses.clear()
     return cast(PocketNetwork, averaged.module).eval()
 
@@ -176,7 +176,7 @@ def export_onnx(network: PocketNetwork, path: Path) -> None:
 
 
 def train_juror(
-    photos_folder: Path, output: Path, recipe: Recipe, report: Callable[[Progress], None] = lambda progress: None
+    photos_folder: Path, output: Path, recipe: Recipe, report: Callable[[FitStep], None] = lambda progress: None
 ) -> dict[str, Any]:
     """Train, measure on held-out photos and write `pocket.onnx`, `.safetensors`, `.json` and `.md` (the model card).
 

@@ -11,7 +11,7 @@ import numpy as np
 from juror_service.training.degradations import DEGRADATIONS, STRENGTHS
 from juror_service.training.train_photos import ONE_EDIT
 from rl_aesthetics.edits.algebra import ORIGINAL, compose, distance, render_rgb
-from rl_aesthetics.edits.registry import REVERSIBLE
+from rl_aesthetics.edits.transforms import REVERSIBLE
 from rl_aesthetics.photos.resize import reduce_image
 from rl_aesthetics.scores.scorer import Images, Scorer
 

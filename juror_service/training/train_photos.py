@@ -12,7 +12,7 @@ import numpy as np
 
 from juror_service.training.degradations import DEGRADATIONS
 from rl_aesthetics.edits.algebra import GENERATORS, NUM_STATES, compose, render_rgb
-from rl_aesthetics.edits.registry import REVERSIBLE
+from rl_aesthetics.edits.transforms import REVERSIBLE
 from rl_aesthetics.errors import UserError
 from rl_aesthetics.photos.read import prepare_photo
 from rl_aesthetics.photos.resize import fit_within, reduce_image

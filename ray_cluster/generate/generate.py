@@ -34,10 +34,10 @@ from rl_aesthetics.datasets.annotations import ANNOTATIONS, SPLITS
 from rl_aesthetics.datasets.dataset_writer import SKIPPED, DatasetWriter, DegradedPhoto
 from rl_aesthetics.datasets.degrade import choices
 from rl_aesthetics.datasets.tonal_degradation import MODELS, TonalDegradation, tonal_model
-from rl_aesthetics.errors import ScoringError, UserError
+from rl_aesthetics.errors import Progress, ScoringError, UserError
 from rl_aesthetics.files.staged_folder import StagedFolder
 from rl_aesthetics.photos.read import MIN_SIDE
-from rl_aesthetics.photos.sources import Photo, PhotoSource, Progress, Skipped, open_source
+from rl_aesthetics.photos.sources import Photo, PhotoSource, Skipped, open_source
 from rl_aesthetics.scores.scorer import Scorer
 
 

@@ -60,19 +60,19 @@ class DegradePhotos:
 
     def _degrade(self, index: int, name: str, copy: int, photo: np.ndarray) -> dict[str, Any]:
         drawn = draw_tonal if isinstance(self.sequences, TonalDegradation) else draw
-        recipe = drawn(self.sequences, self.seed, name, copy)
-        degraded = degrade(photo, recipe.sequence, recipe.strengths)
+        degradation = drawn(self.sequences, self.seed, name, copy)
+        degraded = degrade(photo, degradation.sequence, degradation.strengths)
         return self._row(
             index,
             copy=copy,
-            sequence="+".join(recipe.sequence),
-            strengths="+".join(f"{strength:g}" for strength in recipe.strengths),
-            recipe_seed=recipe.seed,
+            sequence="+".join(degradation.sequence),
+            strengths="+".join(f"{strength:g}" for strength in degradation.strengths),
+            recipe_seed=degradation.seed,
             width=photo.shape[1],
             height=photo.shape[0],
             digest=hashlib.sha256(photo.tobytes()).hexdigest(),
             degraded=_png(degraded),
-            original=b"" if is_reversible(recipe.sequence) else _png(photo),
+            original=b"" if is_reversible(degradation.sequence) else _png(photo),
             degraded_view=self._view(degraded),
             original_view=self._view(photo),
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import random
 import secrets
 import threading
@@ -49,21 +50,31 @@ class ActorScorer:
     REPORT_VALID_S = 0.05
     """After that a replica's reported queue says nothing any more: at full speed it has been worked off."""
 
-    def __init__(self, actors: Sequence[ActorHandle], size: int, fingerprint: str, timeout_s: float = 60.0):
+    def __init__(
+        self,
+        actors: Sequence[ActorHandle[Any]],
+        size: int,
+        fingerprint: str,
+        timeout_s: float = 60.0,
+        start_more: Callable[[int], list[ActorHandle[Any]]] | None = None,
+    ):
         """Args:
         actors: `JurorActor` handles of the same juror.
         timeout_s: how long a call to `score` may take at most, retries and actor restarts included.
+        start_more: starts so many actors like these; without it the pool cannot grow.
         """
         if not actors:
             raise ValueError("an ActorScorer needs at least one actor")
         self.actors, self.size, self.fingerprint, self.timeout_s = list(actors), size, fingerprint, timeout_s
+        self._start_more = start_more
         self.retries = 0
         self._under_way = [0] * len(actors)
         self._reported = [(0, 0.0)] * len(actors)
         self._lock = threading.Lock()
         self._random = random.Random()
 
-    def __reduce__(self):
+    def __reduce__(self) -> tuple[Any, ...]:
+        # What a worker holds asks the actors, and neither starts nor ends any.
         return type(self), (self.actors, self.size, self.fingerprint, self.timeout_s)
 
     def score(self, images: np.ndarray | Sequence[np.ndarray]) -> np.ndarray:
@@ -87,12 +98,32 @@ class ActorScorer:
         chunks = [images_BHWC[i : i + self.MAX_IMAGES] for i in range(0, len(images_BHWC), self.MAX_IMAGES)]
         return np.concatenate([self._score_chunk(chunk, deadline) for chunk in chunks])
 
-    def extend(self, more: ActorScorer) -> None:
-        """Ask its replicas, too; copies that were pickled before do not know of them."""
+    def grow(self, replicas: int) -> bool:
+        """See `JurorPool.grow`: start what is missing to so many replicas, and ask them, too."""
+        missing = replicas - len(self.actors)
+        if missing <= 0 or self._start_more is None:
+            return False
+        more = self._start_more(missing)
         with self._lock:
-            self.actors += more.actors
-            self._under_way += [0] * len(more.actors)
-            self._reported += [(0, 0.0)] * len(more.actors)
+            self.actors += more
+            self._under_way += [0] * len(more)
+            self._reported += [(0, 0.0)] * len(more)
+        return True
+
+    def close(self) -> None:
+        """End the actors."""
+        for actor in self.actors:
+            ray.kill(actor)
+
+    def readings(self, timeout_s: float) -> list[tuple[float, dict[str, float]]]:
+        """See `JurorPool.readings`; one replica is asked after the other."""
+        found: list[tuple[float, dict[str, float]]] = []
+        for actor in self.actors:
+            asked_at = time.monotonic()
+            answer: ray.ObjectRef[dict[str, float]] = actor.stats.remote()
+            stats = ray.get(answer, timeout=timeout_s)
+            found.append((time.monotonic() - asked_at, stats))
+        return found
 
     def stats(self) -> list[dict[str, float]]:
         """`JurorActor.stats` of every replica."""
@@ -102,10 +133,9 @@ class ActorScorer:
         """How the jurors are doing, for tracking: means over the replicas that answer in time; never raises for others.
 
         Keys: `juror_replicas` (that answered), and, if there are any, `juror_images_per_batch`,
-        `juror_requests_per_batch`, `juror_wait_ms_p95`, `juror_inference_ms_p50`, `juror_busy_share`, and
-        `juror_cache_hit_rate` where they have a cache.
+        `juror_requests_per_batch`, `juror_wait_ms_p95`, `juror_inference_ms_p50` and `juror_busy_share`.
         """
-        asked = [actor.stats.remote() for actor in self.actors]
+        asked: list[ray.ObjectRef[dict[str, float]]] = [actor.stats.remote() for actor in self.actors]
         answered, late = ray.wait(asked, num_returns=len(asked), timeout=timeout_s)
         for answer in late:
             ray.cancel(answer)
@@ -116,9 +146,6 @@ class ActorScorer:
         metrics = {"juror_replicas": float(len(stats))}
         for name in TRACKED if stats else ():
             metrics[f"juror_{name}"] = float(np.mean([replica[name] for replica in stats]))
-        known = sum(replica["cache_hits"] + replica["cache_shared"] for replica in stats)
-        if looked_up := known + sum(replica["cache_misses"] for replica in stats):
-            metrics["juror_cache_hit_rate"] = known / looked_up
         return metrics
 
     def _score_chunk(self, images_BHWC: np.ndarray, deadline: float) -> np.ndarray:
@@ -147,7 +174,9 @@ class ActorScorer:
     def _ask(self, replica: int, images_BHWC: np.ndarray, timeout_s: float) -> np.ndarray:
         with self._lock:
             self._under_way[replica] += len(images_BHWC)
-        answer = self.actors[replica].score.remote(timeout_s, *_pieces(images_BHWC))
+        answer: ray.ObjectRef[tuple[np.ndarray, int]] = self.actors[replica].score.remote(
+            timeout_s, *_pieces(images_BHWC)
+        )
         try:
             scores_B, queued = ray.get(answer, timeout=timeout_s)
         except GetTimeoutError as error:
@@ -194,7 +223,6 @@ def start_jurors(
     num_cpus: float = 0.5,
     num_gpus: float = 0.0,
     batching: dict[str, Any] | None = None,
-    cache_images: int = 0,
     timeout_s: float = 60.0,
     start_timeout_s: float = 180.0,
 ) -> ActorScorer:
@@ -206,7 +234,6 @@ def start_jurors(
         replicas: how many actors.
         num_cpus, num_gpus: what Ray sets aside for each.
         batching: keyword arguments of `Batcher`, such as `max_batch_images`.
-        cache_images: scores that each actor remembers by pixels; hashing costs about 0.01 ms an image of 64×64.
         timeout_s: how long a call to `ActorScorer.score` may take.
         start_timeout_s: how long to wait for the actors.
 
@@ -220,26 +247,39 @@ def start_jurors(
     if replicas < 1:
         raise UserError(f"juror.replicas must be at least 1, got {replicas}")
     name = juror if isinstance(juror, str) else getattr(juror, "__name__", type(juror).__name__)
+    count = itertools.count()
     run = secrets.token_hex(2)  # actor names are unique in a Ray namespace, and jobs may share one
-    actors = [
-        JurorActor.options(
-            name=f"juror-{name}-{i}-{run}", num_cpus=num_cpus, num_gpus=num_gpus, scheduling_strategy="SPREAD"
-        ).remote(juror, options, batching, cache_images, label=f"juror {name} #{i}")
-        for i in range(replicas)
-    ]
-    try:
-        described = ray.get([actor.describe.remote() for actor in actors], timeout=start_timeout_s)
-    except GetTimeoutError as error:
-        raise UserError(
-            f"juror {name!r} did not start within {start_timeout_s:g} s; it asks for {replicas} × ({num_cpus} CPU, "
-            f"{num_gpus} GPU), the cluster has {ray.available_resources().get('CPU', 0):g} CPU and "
-            f"{ray.available_resources().get('GPU', 0):g} GPU free"
-        ) from error
-    except UserError as error:
-        raise UserError(str(error.cause)) from None
-    except RayActorError as error:
-        raise ScoringError(f"juror {name!r} could not be started: {error}") from error
-    if len(set(described)) > 1:
-        raise UserError(f"the replicas of juror {name!r} differ: {sorted(set(described))}; install one version on all")
-    size, fingerprint = described[0]
-    return ActorScorer(actors, size, fingerprint, timeout_s)
+
+    def start(number: int) -> list[ActorHandle[Any]]:
+        return [
+            JurorActor.options(
+                name=f"juror-{name}-{i}-{run}", num_cpus=num_cpus, num_gpus=num_gpus, scheduling_strategy="SPREAD"
+            ).remote(juror, options, batching, label=f"juror {name} #{i}")
+            for i in itertools.islice(count, number)
+        ]
+
+    def described(actors: list[ActorHandle[Any]]) -> set[tuple[int, str]]:
+        try:
+            return set(ray.get([actor.describe.remote() for actor in actors], timeout=start_timeout_s))
+        except GetTimeoutError as error:
+            raise UserError(
+                f"juror {name!r} did not start within {start_timeout_s:g} s; it asks for {len(actors)} × ({num_cpus} "
+                f"CPU, {num_gpus} GPU), the cluster has {ray.available_resources().get('CPU', 0):g} CPU and "
+                f"{ray.available_resources().get('GPU', 0):g} GPU free"
+            ) from error
+        except UserError as error:
+            raise UserError(str(error.cause)) from None
+        except RayActorError as error:
+            raise ScoringError(f"juror {name!r} could not be started: {error}") from error
+
+    def start_more(number: int) -> list[ActorHandle[Any]]:
+        actors = start(number)
+        described(actors)
+        return actors
+
+    actors = start(replicas)
+    found = described(actors)
+    if len(found) > 1:
+        raise UserError(f"the replicas of juror {name!r} differ: {sorted(found)}; install one version on all")
+    ((size, fingerprint),) = found
+    return ActorScorer(actors, size, fingerprint, timeout_s, start_more)

@@ -19,7 +19,6 @@ import numpy as np
 import ray
 
 from juror_service.batching.batcher import Batcher, BatchRecord
-from juror_service.batching.caching_batcher import CacheStats, CachingBatcher
 from juror_service.jurors.registry import load_juror
 from rl_aesthetics.errors import UserError
 from rl_aesthetics.scores.scorer import Scorer
@@ -39,7 +38,6 @@ class JurorActor:
         juror: a juror's name for `load_juror`, or a picklable function without arguments that makes a `Scorer`.
         options: passed to `load_juror`.
         batching: keyword arguments of `Batcher`.
-        cache_images: scores remembered by pixels, for a slow juror whose workers meet in the same images; 0 is none.
         label: how it calls itself in logs and on the dashboard.
     """
 
@@ -50,7 +48,6 @@ class JurorActor:
         juror: str | Callable[[], Scorer] = "pocket",
         options: dict[str, Any] | None = None,
         batching: dict[str, Any] | None = None,
-        cache_images: int = 0,
         label: str = "juror",
     ):
         self._label, self._started = label, time.monotonic()
@@ -63,7 +60,6 @@ class JurorActor:
             self._misuse = error
         else:
             self._batcher = Batcher(scorer, on_batch=self._recent.append, **(batching or {}))
-            self._cache = CachingBatcher(self._batcher, cache_images) if cache_images else None
 
     def __repr__(self) -> str:
         return self._label
@@ -81,7 +77,7 @@ class JurorActor:
             float32 `(B,)` scores, and how many images wait here now, by which callers choose a replica.
         """
         images_BHWC = pieces_BHWC[0] if len(pieces_BHWC) == 1 else np.concatenate(pieces_BHWC)
-        scores_B = await (self._batcher if self._cache is None else self._cache).score(images_BHWC, timeout_s)
+        scores_B = await self._batcher.score(images_BHWC, timeout_s)
         return scores_B, self._batcher.queued_images
 
     @ray.method(concurrency_group="control")
@@ -112,17 +108,12 @@ class JurorActor:
 
         Keys: `requests`, `refused`, `failed`, `expired`, `cancelled`, `images` (computed), `batches`, `queued_images`,
         `open_requests`, `images_per_batch`, `requests_per_batch`, `wait_ms_p50`, `wait_ms_p95`, `inference_ms_p50`,
-        `inference_ms_p95`, `busy_share` (of its time since the start), `cache_hits`, `cache_shared` and
-        `cache_misses` (images that were known, being computed, or neither; 0 without a cache).
+        `inference_ms_p95` and `busy_share` (of its time since the start).
         """
         counts, recent = self._batcher.stats, list(self._recent)
-        cache = CacheStats() if self._cache is None else self._cache.stats
         waits = [1000 * wait for record in recent for wait in record.waits_s] or [0.0]
         inference = [1000 * record.inference_s for record in recent] or [0.0]
         return {
-            "cache_hits": cache.hits,
-            "cache_shared": cache.shared,
-            "cache_misses": cache.misses,
             "requests": counts.accepted,
             "refused": counts.refused,
             "failed": counts.failed,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 from juror_service.jurors.mix import MixedJuror, Part, load_part
@@ -13,34 +12,50 @@ from rl_aesthetics.scores.reference import ReferenceScorer
 
 
 class LocalReference(ReferenceScorer):
-    """`ReferenceScorer`, as a training expects its jurors."""
+    """`ReferenceScorer` as a `JurorPool`: there is nobody to ask."""
 
-    actors: Sequence[Any] = ()
-
-    def metrics(self) -> dict[str, float]:
+    def metrics(self, timeout_s: float = 1.0) -> dict[str, float]:
         """There is no queue to measure."""
         return {}
 
+    def readings(self, timeout_s: float) -> list[tuple[float, dict[str, float]]]:
+        """There are no replicas."""
+        return []
+
+    def grow(self, replicas: int) -> bool:
+        """It is wherever it is needed already."""
+        return False
+
+    def close(self) -> None:
+        """There is nothing to let go."""
+
 
 class ReferenceAndJurors(MixedJuror):
-    """`MixedJuror` of the reference and a set of actors."""
+    """`MixedJuror` of the reference and a set of actors, as a `JurorPool`."""
 
     def __init__(self, reference: Part, jurors: ActorScorer, weight: float):
         super().__init__([reference, Part(jurors, weight, 0, 1)])
         self.jurors = jurors
 
-    @property
-    def actors(self) -> Sequence[Any]:
+    def metrics(self, timeout_s: float = 1.0) -> dict[str, float]:
         """Those of the jurors."""
-        return self.jurors.actors
+        return self.jurors.metrics(timeout_s)
 
-    def metrics(self) -> dict[str, float]:
+    def readings(self, timeout_s: float) -> list[tuple[float, dict[str, float]]]:
         """Those of the jurors."""
-        return self.jurors.metrics()
+        return self.jurors.readings(timeout_s)
+
+    def grow(self, replicas: int) -> bool:
+        """The jurors' part of the score is asked for too rarely."""
+        return False
+
+    def close(self) -> None:
+        """Let the jurors' actors go."""
+        self.jurors.close()
 
 
-def reference_scorer(juror: Juror) -> LocalReference | ReferenceAndJurors | None:
-    """The scorer where the juror is `reference`, or a `mix` with it; else None.
+def local_jurors(juror: Juror) -> LocalReference | ReferenceAndJurors | None:
+    """The pool where the juror is `reference`, or a `mix` with it; else None.
 
     The options `juror`, another one's name, and `weight`, the reference's share (0.5 if left out), of `reference` are
     how such mixes were written once.

@@ -22,9 +22,9 @@ from ray.rllib.policy.sample_batch import MultiAgentBatch, SampleBatch
 from ray_cluster.learner.algorithm import Algorithm
 from ray_cluster.learner.q_learner import QLearner
 from ray_cluster.replay.transition import EPISODE, Fragment
-from rl_aesthetics.config.config import Config
 from rl_aesthetics.errors import ScoringError
 from rl_aesthetics.networks.q_network import QNetwork
+from rl_aesthetics.plan.run_plan import RunPlan
 from rl_aesthetics.scores.score_cache import SCORED
 
 PATIENCE_S = 180.0
@@ -35,8 +35,8 @@ class ActorLearner(DQN):
     """Sampling and learning that overlap; what is learned is the `Algorithm`'s business (`self.learning`).
 
     Of RLlib's DQN, an off-policy algorithm with rollout workers and a learner group, nothing else is used than these.
-    `learner_config_dict` has the project's `Config` (`settings`) and the `Algorithm` (`algorithm`, a class);
-    `env_config` is what the rollout workers are told.
+    `learner_config_dict` has the `RunPlan` (`plan`) and the `Algorithm` (`algorithm`, a class); `env_config` is what
+    the rollout workers are told.
     """
 
     @classmethod
@@ -46,8 +46,9 @@ class ActorLearner(DQN):
     def setup(self, config) -> None:
         super().setup(config)
         extra = config.learner_config_dict
-        self.settings: Config = extra["settings"]
-        self.learning: Algorithm = extra["algorithm"](self.settings, config.env_config)
+        self.plan: RunPlan = extra["plan"]
+        self.settings = self.plan.config
+        self.learning: Algorithm = extra["algorithm"](self.plan)
         self.replay = self.learning.replay
         self.generator = np.random.default_rng(self.settings.learner.seed)
         self.env_steps = self.episodes_done = self.trained = self.dropped = self.scorer_calls = 0
@@ -71,7 +72,7 @@ class ActorLearner(DQN):
 
     @property
     def _exploration(self) -> tuple[float, float | None]:
-        if self.settings.learner.noisy:
+        if self.settings.learner.network.explores:
             return 0.0, None  # the noise explores
         training = self.settings.rl_training.training
         ends = training.epsilon_start, training.epsilon_end

@@ -17,17 +17,15 @@ from torch import Tensor
 from ray_cluster.learner.q_module import QModule
 from ray_cluster.replay.replay import ReplayBuffer
 from ray_cluster.replay.transition import MakeNotes
-from rl_aesthetics.config.config import Config
 from rl_aesthetics.config.learner import Learner
-from rl_aesthetics.episodes.task import Task
+from rl_aesthetics.plan.run_plan import RunPlan
 
 
 class Algorithm(ABC):
     """One way of learning from what rollout workers send.
 
     Args:
-        config: the training's.
-        episodes: what the rollout workers are told of theirs: `dataset`, `task`, `variants`, `crops`.
+        plan: the run's.
 
     Attributes:
         module: acts, and has the loss (`forward_train`).
@@ -37,8 +35,8 @@ class Algorithm(ABC):
     module: ClassVar[type[QModule]]
     replay: ReplayBuffer
 
-    def __init__(self, config: Config, episodes: Mapping[str, Any]):
-        self.config, self.episodes = config, episodes
+    def __init__(self, plan: RunPlan):
+        self.plan, self.config = plan, plan.config
 
     @classmethod
     def module_options(cls, learner: Learner) -> dict[str, Any]:
@@ -51,7 +49,7 @@ class Algorithm(ABC):
         return learner.replay == "frames"
 
     @classmethod
-    def notes(cls, config: Config, task: Task) -> MakeNotes | None:
+    def notes(cls, plan: RunPlan) -> MakeNotes | None:
         """What rollout workers note of each state; None if nothing. Sent to them, so it can be pickled."""
         return None
 

@@ -18,7 +18,6 @@ With γ > 0 the values of actions that were not taken would need the value of st
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -31,17 +30,15 @@ from torch import Tensor
 from ray_cluster.learner.algorithm import Algorithm
 from ray_cluster.learner.q_module import LOSS, TD_ERROR, TD_TARGET, QModule
 from ray_cluster.replay.replay import ReplayBuffer
-from rl_aesthetics.config.config import Config
 from rl_aesthetics.config.learner import Learner
 from rl_aesthetics.edits import edit_state, tone
-from rl_aesthetics.edits.space import edit_space
 from rl_aesthetics.episodes.all_action_rewards import ActionRewards
 from rl_aesthetics.episodes.photos import EpisodePhotos
-from rl_aesthetics.episodes.task import Task
 from rl_aesthetics.networks.q_network import QNetwork
-from rl_aesthetics.networks.registry import make_network
-from rl_aesthetics.networks.tone import STRENGTHS
+from rl_aesthetics.networks.settings import ToneSettings
+from rl_aesthetics.networks.tone_network import STRENGTHS
 from rl_aesthetics.networks.tone_trunk import ToneTrunk
+from rl_aesthetics.plan.run_plan import RunPlan
 from rl_aesthetics.rewards import Reward
 
 ACTION_REWARDS, CHANGES, SPREADS = "action_rewards", "changes", "spreads"
@@ -106,7 +103,7 @@ class AllActionsModule(QModule):
     as one of temperature, a bright photo more than a dark one, and without the division most of the loss would be how
     bad great edits of bright photos are, where what matters is which small one is good.
 
-    The squared errors of the estimated strengths, where the network has any, are added.
+    The squared errors of the estimated strengths are added, where the network makes any.
 
     A training batch has `ACTION_REWARDS` and `SPREADS` `(B, A)`, `REMAINING` `(B, P)`, and `DESCRIBED` `(B, D)`, or
     `OBS` where what the network sees is learned, too.
@@ -128,9 +125,8 @@ class AllActionsModule(QModule):
             values_MBA, estimates_MBP = self.network.learned(batch[DESCRIBED])
             errors_MBA = values_MBA - targets_BA
             loss_B = (errors_MBA / batch[SPREADS]).square().mean(2).sum(0)
-            if estimates_MBP.shape[2]:
-                wrong_MBP = estimates_MBP - batch[REMAINING]
-                loss_B = loss_B + wrong_MBP.nan_to_num().square().mean(2).sum(0)  # NaN: strengths are not known
+            wrong_MBP = estimates_MBP - batch[REMAINING]
+            loss_B = loss_B + wrong_MBP.nan_to_num().square().mean(2).sum(0)  # NaN: strengths are not known
         return {LOSS: loss_B, TD_ERROR: errors_MBA.detach().mean(0).abs().amax(1), TD_TARGET: targets_BA}
 
 
@@ -139,17 +135,15 @@ class AllActions(Algorithm):
 
     module = AllActionsModule
 
-    def __init__(self, config: Config, episodes: Mapping[str, Any]):
-        super().__init__(config, episodes)
-        task, learner, dataset = episodes["task"], config.learner, episodes["dataset"]
-        photos = EpisodePhotos(dataset, edit_space(task.actions), task.observation_size, episodes["variants"])
-        network = make_network(learner.network, task.actions, task.observation_size, **learner.network_options)
-        make = self.notes(config, task)
-        self.note = AllActionNotes(photos, network, make.keywords["reward"])
-        recorded_N = np.arange(min(len(dataset), _MEASURED))
+    def __init__(self, plan: RunPlan):
+        super().__init__(plan)
+        task, config, learner = plan.task, plan.config, plan.config.learner
+        network = learner.network.portable().build(task.actions, task.observation_size)
+        self.note = self.notes(plan)(plan.photos(), network)
+        recorded_N = np.arange(min(len(plan.dataset), _MEASURED))
         rewards_NA, changes_NA = self.note.rewards_of(recorded_N, np.zeros(len(recorded_N), np.int64))
         self.spread = float(np.sqrt(np.square(rewards_NA / (changes_NA + _FAINT)).mean())) or 1.0
-        frame_shape = tuple(config.rl_training.state.shape) if self.stores_frames(learner) else None
+        frame_shape = config.observation_shape if self.stores_frames(learner) else None
         self.replay = ReplayBuffer(config.rl_training.training.replay_capacity, frame_shape, self.note.dtype)
 
     @classmethod
@@ -157,9 +151,9 @@ class AllActions(Algorithm):
         return not learner.describes_beforehand
 
     @classmethod
-    def notes(cls, config: Config, task: Task) -> partial[AllActionNotes]:
-        reward = task.reward
-        if config.learner.network_options.get("change_limit", 1.0) < 1:  # the network computes that price itself
+    def notes(cls, plan: RunPlan) -> partial[AllActionNotes]:
+        reward, network = plan.task.reward, plan.config.learner.network
+        if isinstance(network, ToneSettings) and network.change_limit < 1:  # the network computes that price itself
             reward = replace(reward, change_limit=1.0)
         return partial(AllActionNotes, reward=reward)
 
@@ -186,7 +180,7 @@ class AllActions(Algorithm):
             return
         # Of an earlier format, which kept frames in their place.
         assert self.replay.notes is not None
-        task = self.episodes["task"]
+        task = self.plan.task
         view = self.note.photos.view(task.observation_size, task.shows_edits)
         for start in range(0, len(self.replay), _AT_ONCE):
             part = self.replay.transitions[start : min(start + _AT_ONCE, len(self.replay))]

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from ray.rllib.algorithms.algorithm_config import AlgorithmConfig
 from ray.rllib.core.rl_module.rl_module import RLModuleSpec
 
@@ -13,25 +11,16 @@ from ray_cluster.learner.actor_learner import ActorLearner
 from ray_cluster.learner.algorithms import algorithm_named
 from ray_cluster.learner.q_learner import QLearner
 from ray_cluster.rollout.rollout_worker import RolloutWorker
-from rl_aesthetics.config.config import Config
-from rl_aesthetics.datasets.dataset import RLDataset
-from rl_aesthetics.edits.space import edit_space
-from rl_aesthetics.episodes.crops import Crops
-from rl_aesthetics.episodes.photos import PLAIN, EpisodePhotos, Variants
 from rl_aesthetics.episodes.saved_scores import SavedScores
-from rl_aesthetics.episodes.task import Task
-from rl_aesthetics.errors import UserError
-from rl_aesthetics.networks.afterstate import EditScoring
-from rl_aesthetics.plan.resolve_head import initial_network
-from rl_aesthetics.plan.resolve_values import fit_values
+from rl_aesthetics.networks.afterstate import Afterstate
+from rl_aesthetics.networks.settings import AfterstateSettings
+from rl_aesthetics.plan.run_plan import RunPlan
 from rl_aesthetics.scores.scorer import Scorer
 
 
 def build_algorithm(
-    config: Config,
-    dataset: RLDataset,
+    plan: RunPlan,
     scorer: Scorer,
-    task: Task,
     topology: Topology,
     saved_scores: SavedScores | None = None,
 ) -> ActorLearner:
@@ -41,9 +30,9 @@ def build_algorithm(
         saved_scores: where rollout workers find scores of an earlier run; None if nobody keeps any.
 
     Raises:
-        UserError: no learning algorithm has that name, or options do not fit these edits.
+        UserError: no learning algorithm has that name.
     """
-    config = fit_values(config, task)
+    config = plan.config
     training, learner = config.rl_training.training, config.learner
     learning = algorithm_named(learner.algorithm)
     algorithm_config: AlgorithmConfig = (
@@ -53,16 +42,11 @@ def build_algorithm(
         .environment(
             env="rl_aesthetics/ImageEdit-v0",
             env_config={
-                "dataset": dataset,
+                "plan": plan,
                 "scorer": scorer,
-                "task": task,
-                "fresh_degradations": learner.fresh_degradations,
-                **episode_settings(config, dataset, task),
-                "score_cache_size": config.juror.score_cache_size,
                 "saved_scores": saved_scores,
                 "store_frames": learning.stores_frames(learner),
-                "notes": learning.notes(config, task),
-                "review": config.curriculum.review,
+                "notes": learning.notes(plan),
                 "threads": max(1, int(topology.cpus_per_rollout_worker)),
             },
         )
@@ -83,15 +67,7 @@ def build_algorithm(
             num_cpus_per_learner=topology.cpus_per_learner if topology.num_learners else "auto",
             num_gpus_per_learner=topology.gpus_learner,
             learner_class=QLearner,
-            learner_config_dict={
-                "settings": config,
-                "algorithm": learning,
-                "weight_decay": learner.weight_decay,
-                "target_update_frequency": training.target_update_frequency,
-                "weight_average": learner.weight_average,
-                "bf16": learner.bf16,
-                "compile": learner.compile,
-            },
+            learner_config_dict={"plan": plan, "algorithm": learning},
         )
         .training(
             lr=training.learning_rate,
@@ -103,9 +79,8 @@ def build_algorithm(
             rl_module_spec=RLModuleSpec(
                 module_class=learning.module,
                 model_config={
-                    "network": learner.network,
-                    "network_options": learner.network_options,
-                    "actions": task.actions,
+                    "network": learner.network.portable(),
+                    "actions": plan.task.actions,
                     **learning.module_options(learner),
                 },
             )
@@ -115,45 +90,15 @@ def build_algorithm(
         )
     )
     algorithm: ActorLearner = algorithm_config.build_algo()
-    if learner.pretrained is not None:
-        tensors = initial_network(config, task).state_dict()
+    if learner.network.needs_files:
+        tensors = plan.initial_network().state_dict()
         algorithm.start_from(lambda network: network.load_state_dict(tensors))
-    if learner.warm_start:
+    if isinstance(learner.network, AfterstateSettings) and learner.network.warm_start:
         algorithm.start_from(_as_the_pocket_juror)
     return algorithm
 
 
-def episode_settings(config: Config, dataset: RLDataset, task: Task) -> dict[str, Any]:
-    """What new photos of episodes are like: `variants` and `crops` of the rollout workers' settings.
-
-    Raises:
-        UserError: they are not for these edits.
-    """
-    return {"variants": _variants(config, dataset, task), "crops": _crops(config, dataset, task)}
-
-
-def _crops(config: Config, dataset: RLDataset, task: Task) -> Crops | None:
-    learner = config.learner
-    if not learner.crops:
-        return None
-    if not (edit_space(task.actions).is_group and dataset.is_reversible):
-        raise UserError("learner.crops is for reversible edits; others begin each episode on a new crop anyway")
-    return Crops(len(dataset), learner.crops, seed=learner.seed)
-
-
-def _variants(config: Config, dataset: RLDataset, task: Task) -> Variants:
-    learner = config.learner
-    variants = Variants(learner.undegraded_share, learner.collage_share)
-    acts_on_given = EpisodePhotos(dataset, edit_space(task.actions)).acts_on_given
-    if variants != PLAIN and not (learner.fresh_degradations and acts_on_given):
-        raise UserError(
-            "learner.undegraded_share and learner.collage_share are for photographic edits with "
-            "learner.fresh_degradations=true: without them no photo is made for an episode"
-        )
-    return variants
-
-
-def _as_the_pocket_juror(network: EditScoring) -> None:
+def _as_the_pocket_juror(network: Afterstate) -> None:
     """Its score is sigmoid((logit − location) / temperature), or without a value range the tangent at its middle."""
     juror = load_pocket_network()
     linear = juror.head[-1]

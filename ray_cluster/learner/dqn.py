@@ -1,8 +1,8 @@
 """Deep Q-learning (arXiv 1312.5602) and what was added to it since: the values of the actions that were taken.
 
-Options, each a setting of its own: a next action chosen by the online network (double Q, arXiv 1509.06461) or
-remembered, returns over n steps, replay in proportion to the errors (arXiv 1511.05952), distributions in place of means
-(arXiv 1707.06887, in the network), observations rendered anew when they are replayed.
+Options, each a setting of its own: a next action chosen by the online network (double Q, arXiv 1509.06461) or stored
+with the transition, returns over n steps, replay in proportion to the errors (arXiv 1511.05952), distributions in place
+of means (arXiv 1707.06887, in the network), observations rendered anew when they are replayed.
 """
 
 from __future__ import annotations
@@ -23,17 +23,17 @@ from ray_cluster.replay.prioritized import PrioritizedReplayBuffer
 from ray_cluster.replay.renderer import ReplayRenderer
 from ray_cluster.replay.replay import ReplayBuffer, Sample
 from ray_cluster.replay.transition import DISCOUNTS, NEXT_ACTIONS, NEXT_SCORES, SCORES, STOP_VALUES, WEIGHTS
-from rl_aesthetics.config.config import Config
 from rl_aesthetics.config.learner import Learner
 from rl_aesthetics.networks.q_network import QNetwork
+from rl_aesthetics.networks.settings import AfterstateSettings
+from rl_aesthetics.plan.run_plan import RunPlan
 
 
 class DQNModule(QModule, TargetNetworkAPI):  # type: ignore[misc]  # Ray's are untyped
     """`QModule` with a target network, and the TD errors of the actions that were taken.
 
-    `model_config` has `double_q` and `remember_next_action` besides: whether the next action is the one that the
-    behaviour policy preferred when it got there, which for the edit-scoring network saves looking at every action's
-    result again.
+    `model_config` has `target_action` besides: `online` (double Q), `target`, or `stored`, what the behaviour policy
+    preferred when it got there, which for the afterstate network saves looking at every action's result again.
 
     A training batch has, of B transitions over n steps or fewer: observations and actions of the first step; the sum of
     discounted rewards (`REWARDS`) and the discount of what follows (`DISCOUNTS`: γ to the power of the steps, 0 at the
@@ -93,11 +93,12 @@ class DQNModule(QModule, TargetNetworkAPI):  # type: ignore[misc]  # Ray's are u
 
     def following(self, batch: dict[str, Any]) -> Tensor:
         """What is expected after the last step: the target network's value of one action, float32 `(B,)`, or its
-        distribution. The action is the remembered one, or the arg max of the online or of the target network."""
+        distribution. The action is the stored one, or the arg max of the online or of the target network."""
         after, target = batch[Columns.NEXT_OBS], self._target_network
-        if self.model_config["remember_next_action"]:
+        chooser = self.model_config["target_action"]
+        if chooser == "stored":
             return target.following(after, batch[NEXT_ACTIONS].clamp(min=0))
-        if not self.model_config["double_q"]:
+        if chooser == "target":
             return target.following(after, None)
         self.network.eval()  # choosing is no training: running statistics, and they stay as they are
         chosen_B = self.network(after).argmax(1)
@@ -110,10 +111,11 @@ class DQN(Algorithm):
 
     module = DQNModule
 
-    def __init__(self, config: Config, episodes: Mapping[str, Any]):
-        super().__init__(config, episodes)
+    def __init__(self, plan: RunPlan):
+        super().__init__(plan)
+        config = plan.config
         learner, capacity = config.learner, config.rl_training.training.replay_capacity
-        shape = tuple(config.rl_training.state.shape)
+        shape = config.observation_shape
         frame_shape = shape if self.stores_frames(learner) else None
         self.prioritized: PrioritizedReplayBuffer | None = None
         if learner.prioritized:
@@ -123,15 +125,11 @@ class DQN(Algorithm):
         self._frames: dict[int, tuple[np.ndarray, np.ndarray]] = {}
         self.renderer: ReplayRenderer | None = None
         if learner.replay == "reference":
-            # Crops of twice the observation's side are still sharp when they are reduced to it.
-            photos = episodes["dataset"].thumbnails(shape[-1] * (2 if learner.augment else 1))
-            self.renderer = ReplayRenderer(
-                photos, shape[-1], learner.augment, learner.smallest_crop, episodes.get("crops")
-            )
+            self.renderer = ReplayRenderer(plan.dataset.thumbnails(shape[-1]), shape[-1], plan.crops)
 
     @classmethod
     def module_options(cls, learner: Learner) -> dict[str, Any]:
-        return {"double_q": learner.double_q, "remember_next_action": learner.remember_next_action}
+        return {"target_action": learner.target_action}
 
     def columns(
         self, rows: np.ndarray, generator: np.random.Generator, minibatches: int, progress: float
@@ -141,7 +139,7 @@ class DQN(Algorithm):
         if self.renderer is None:
             observations, following = self.replay.observations(rows, sample.ends, self._frames_for(len(rows)))
         else:
-            observations, following = self.renderer(sample.transitions, generator)
+            observations, following = self.renderer(sample.transitions)
         columns = columns_of(sample, observations, following)
         if learner.value_stopping:
             columns[STOP_VALUES] = torch.from_numpy(self._stop_values(sample))
@@ -163,7 +161,8 @@ class DQN(Algorithm):
     def _stop_values(self, sample: Sample) -> np.ndarray:
         """What stopping right after the first step is worth, in what the network learns: Q or Q + score."""
         rewards_B: np.ndarray = sample.transitions["stop_reward"].copy()
-        if self.config.learner.network_options.get("values_include_score", True):
+        network = self.config.learner.network
+        if isinstance(network, AfterstateSettings) and network.includes_score:
             rewards_B += sample.first_next_scores
         return rewards_B
 

@@ -14,6 +14,7 @@ from torch.optim.swa_utils import AveragedModel
 
 from ray_cluster.learner.q_module import LOSS, TD_ERROR
 from ray_cluster.replay.transition import WEIGHTS
+from rl_aesthetics.config.config import Config
 
 
 def moving_average(decay: float) -> Callable[[list[Tensor], list[Tensor], Tensor], None]:
@@ -39,25 +40,24 @@ class QLearner(DQNTorchLearner):
     them is the gradient step alone; RLlib would slice, count, time and log for each, and check every gradient for
     finiteness, where one check of the global norm, which is computed anyway, does.
 
-    `learner_config_dict` has `weight_decay`, `target_update_frequency`, `weight_average`, `bf16` and `compile`.
+    `learner_config_dict` has the `RunPlan` (`plan`).
     """
 
     def build(self) -> None:
         super().build()
         self.updates = self.skipped_updates = 0
         self.losses: list[Tensor] = []
-        extra = self.config.learner_config_dict
-        for network in self.module[DEFAULT_MODULE_ID].unwrapped().networks():
-            network.bf16 = extra["bf16"]
-            if extra["compile"]:
-                for layers in network.children():
-                    layers.compile()
         self.average: AveragedModel | None = None
         self.restart_average()
 
+    @property
+    def _settings(self) -> Config:
+        config: Config = self.config.learner_config_dict["plan"].config
+        return config
+
     def restart_average(self) -> None:
         """Let the running average of the weights, where one is wanted, begin at the network as it is now."""
-        if decay := self.config.learner_config_dict["weight_average"]:
+        if decay := self._settings.learner.weight_average:
             network = self.module[DEFAULT_MODULE_ID].unwrapped().network
             self.average = AveragedModel(network, multi_avg_fn=moving_average(decay), use_buffers=True)
 
@@ -76,7 +76,7 @@ class QLearner(DQNTorchLearner):
         decayed, others = [p for p in learned if p.ndim > 1], [p for p in learned if p.ndim <= 1]
         optimizer = torch.optim.AdamW(
             [
-                {"params": decayed, "weight_decay": config.learner_config_dict["weight_decay"]},
+                {"params": decayed, "weight_decay": self._settings.learner.weight_decay},
                 {"params": others, "weight_decay": 0.0},
             ],
             lr=config.lr,
@@ -137,7 +137,7 @@ class QLearner(DQNTorchLearner):
         if self.average:
             self.average.update_parameters(module.unwrapped().network)
         self.updates += 1
-        if self.updates % self.config.learner_config_dict["target_update_frequency"] == 0:
+        if self.updates % self._settings.rl_training.training.target_update_frequency == 0:
             module.unwrapped().sync_target_network()
         self.losses.append(loss.detach())
         return outputs[TD_ERROR]

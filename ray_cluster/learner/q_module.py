@@ -20,8 +20,7 @@ LOSS, TD_ERROR, TD_TARGET = "loss", "td_error", "td_target"
 class QModule(TorchRLModule, InferenceOnlyAPI):  # type: ignore[misc]  # Ray's are untyped
     """One of `rl_aesthetics.networks.registry`, which acts greedily. An algorithm's module adds `_forward_train`.
 
-    `model_config` has `network` (its name), `network_options`, `actions`, and what the algorithm adds
-    (`Algorithm.module_options`).
+    `model_config` has `network` (its settings), `actions`, and what the algorithm adds (`Algorithm.module_options`).
 
     Noisy layers are noisy here, where there is training; evaluation has a network of its own, without noise.
     """
@@ -30,9 +29,7 @@ class QModule(TorchRLModule, InferenceOnlyAPI):  # type: ignore[misc]  # Ray's a
 
     def setup(self) -> None:
         model = self.model_config
-        self.network = make_network(
-            model["network"], model["actions"], self.observation_space.shape[-1], **model["network_options"]
-        )
+        self.network = make_network(model["network"], model["actions"], self.observation_space.shape[-1])
         self.network.train(not self.inference_only)
         self.network.mirror = False  # twice the time for each step would be worth less than twice the steps
         set_noise(self.network, True)

@@ -2,7 +2,7 @@
 
 A transition is one record of `TRANSITION`, 41 bytes. What the network looks at is either stored beside it, one uint8
 frame a transition (the next observation is the next row's frame), or rendered when sampled from (photo, edit state):
-then ten million transitions fit a laptop, and each sample can be augmented anew. What an algorithm noted of the state
+then ten million transitions fit a laptop. What an algorithm noted of the state
 before the transition (`StateNotes`) lies beside it.
 
 Only complete episodes are added, each ends `terminated`, and its rows lie next to each other, so n-step returns and

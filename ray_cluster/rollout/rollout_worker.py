@@ -11,11 +11,10 @@ from ray.rllib.core.columns import Columns
 from ray.rllib.env.single_agent_env_runner import SingleAgentEnvRunner
 
 from ray_cluster.replay.transition import EPISODE, TRANSITION, Fragment, MakeNotes, StateNotes
-from rl_aesthetics.edits.space import edit_space
-from rl_aesthetics.episodes.photos import PLAIN, EpisodePhotos
 from rl_aesthetics.episodes.saved_scores import SavedScores
 from rl_aesthetics.episodes.start_states import episode_order
 from rl_aesthetics.episodes.vector_env import ImageEditVectorEnv
+from rl_aesthetics.plan.run_plan import RunPlan
 from rl_aesthetics.scores.score_cache import ScoreCache
 
 _EPISODES = ("photos_B", "states_B", "starts_B", "steps_B", "ended_B")
@@ -28,9 +27,8 @@ class RolloutWorker(SingleAgentEnvRunner):
     RLlib starts, restarts, seeds and feeds it weights like any EnvRunner. Only the inner loop is our own: it keeps
     columns in place of episode objects, so that nothing but the network, the transforms and the juror costs time.
 
-    `env_config` has `dataset`, `scorer`, `task`, `fresh_degradations`, `score_cache_size`, `saved_scores` (a
-    `SavedScores` or None), `store_frames`, `notes` (makes the `StateNotes` of each state, or None), `threads`, `review`
-    (see `EpisodeSampler`), `crops` (a `Crops` or None), `variants` (`Variants`).
+    `env_config` has `plan` (the `RunPlan`), `scorer`, `saved_scores` (a `SavedScores` or None), `store_frames`, `notes`
+    (makes the `StateNotes` of each state, or None) and `threads`.
     """
 
     def __repr__(self) -> str:
@@ -39,27 +37,21 @@ class RolloutWorker(SingleAgentEnvRunner):
     def make_env(self) -> None:
         settings = self.config.env_config
         torch.set_num_threads(settings["threads"])
-        dataset = settings["dataset"]
+        plan: RunPlan = settings["plan"]
+        photos, fresh = plan.photos(), plan.config.learner.fresh_degradations
         workers = max(1, self.num_workers)
-        task, shard = settings["task"], (max(0, (self.worker_index or 0) - 1) % workers, workers)
-        photos = EpisodePhotos(
-            dataset,
-            edit_space(task.actions),
-            task.observation_size,
-            settings.get("variants", PLAIN),
-            settings.get("crops"),
-        )
-        sampler = episode_order(photos, settings["fresh_degradations"], shard, settings.get("review", 0.0))
+        shard = max(0, (self.worker_index or 0) - 1) % workers, workers
+        sampler = episode_order(photos, fresh, shard, plan.config.curriculum.review)
         saved: SavedScores | None = settings["saved_scores"]
         cache = (
-            ScoreCache(settings["scorer"].fingerprint, settings["score_cache_size"])
+            ScoreCache(settings["scorer"].fingerprint, plan.config.juror.score_cache_size)
             if saved is None
             else saved.cache(sampler.photos)
         )
         self.env = ImageEditVectorEnv(
-            dataset,
+            plan.dataset,
             settings["scorer"],
-            settings["task"],
+            plan.task,
             num_envs=self.config.num_envs_per_env_runner,
             sampler=sampler,
             cache=cache,
@@ -67,7 +59,7 @@ class RolloutWorker(SingleAgentEnvRunner):
         )
         self.num_envs = self.env.num_envs
         self._needs_initial_reset = True
-        if photos.crops is not None or (photos.acts_on_given and settings["fresh_degradations"]):
+        if photos.crops is not None or (photos.acts_on_given and fresh):
             photos.load()  # while the learner starts, too; the first episodes would wait for it
 
     def sample(
@@ -142,8 +134,8 @@ class RolloutWorker(SingleAgentEnvRunner):
         observations, resetting = self._observations, self._resetting
         explore = self._generator.random(self.num_envs) < epsilon
         random_actions = self._generator.integers(0, len(self.env.space), self.num_envs)
-        # Most of an edit-scoring worker's time: what is about to be reset, or begins at random, is not looked at.
-        remembers = self.module.model_config.get("remember_next_action", False)
+        # Most of an afterstate worker's time: what is about to be reset, or begins at random, is not looked at.
+        remembers = self.module.model_config.get("target_action") == "stored"
         looked_at = ~resetting & (~explore | np.array([remembers and bool(mine) for mine in self._records]))
         live, place_B, known = np.flatnonzero(~resetting), np.cumsum(~resetting) - 1, {}
         if self._note is not None:

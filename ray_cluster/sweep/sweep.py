@@ -25,15 +25,15 @@ from ray.tune.schedulers import AsyncHyperBandScheduler, FIFOScheduler
 from ray_cluster.cluster.interruption import Interruption
 from ray_cluster.cluster.session import ray_session
 from ray_cluster.cluster.topology import VALIDATION_CPUS
-from ray_cluster.jurors.actor_scorer import start_jurors
-from ray_cluster.jurors.local_scorer import reference_scorer
+from ray_cluster.jurors.juror_pool import start_pool
 from ray_cluster.sweep.trial import BEST, EPOCH, OVER, Shared, TrainingTrial, trial_name
 from ray_cluster.tracking.tracker import Tracker
 from rl_aesthetics.config.config import Config, to_yaml
 from rl_aesthetics.config.sweep_plan import Domain, SweepPlan
 from rl_aesthetics.errors import ScoringError, UserError
+from rl_aesthetics.files.atomic import write_text
+from rl_aesthetics.files.run_files import AGENT_FILE, BEST_FILE, TRIALS, TRIALS_FILE
 
-BEST_FILE, TRIALS_FILE = "best.yaml", "trials.json"
 PARENT_PATIENCE_S = 60.0
 """How long trials wait for the sweep's run in MLflow, below which theirs are to stand."""
 
@@ -106,10 +106,10 @@ class Sweep:
             raise UserError("a sweep needs Optuna: pip install 'rl-aesthetics[sweep]'") from None
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         self.output = self.config.output.resolve()
-        if (self.output / TRIALS_FILE).exists() or (self.output / "trials").exists():
+        if (self.output / TRIALS_FILE).exists() or (self.output / TRIALS).exists():
             raise UserError(f"{self.output} holds an earlier sweep: choose another output")
         try:
-            (self.output / "trials").mkdir(parents=True)
+            (self.output / TRIALS).mkdir(parents=True)
         except OSError as error:
             raise UserError(f"cannot write to {self.output}: {error.strerror}") from None
         self.overrides = (*overrides, f"dataset={json.dumps(str(self.config.dataset.resolve()))}")
@@ -128,26 +128,18 @@ class Sweep:
         config, started = self.config, time.monotonic()
         bundles, at_once = share(config, self.plan, ray.cluster_resources().get("CPU", 0))
         with Tracker(config.mlflow, config, spool=self.output, tags={"sweep": self.output.name}) as tracker:
-            scorer = reference_scorer(config.juror) or start_jurors(
-                config.juror.name,
-                config.juror.options,
-                replicas=_jurors(config),
-                num_cpus=config.juror.num_cpus,
-                num_gpus=config.juror.num_gpus,
-                cache_images=config.juror.pixel_cache_size,
-            )
+            jurors = start_pool(config.juror, _jurors(config))
             try:
                 parent = tracker.run_id(PARENT_PATIENCE_S)
                 if parent is None:
                     _log.warning("MLflow does not answer: trials will be runs of their own, with the tag `sweep`")
-                shared = Shared(self.plan, self.overrides, self.output, scorer, parent, self.output.name)
+                shared = Shared(self.plan, self.overrides, self.output, jurors, parent, self.output.name)
                 with Interruption() as interruption:
                     stop = _Stop(interruption, self.plan.max_minutes)
                     grid = self._tune(shared, bundles, at_once, stop)
                     report = self._conclude(grid, stop.ended, interruption(), started)
             finally:
-                for actor in scorer.actors:
-                    ray.kill(actor)
+                jurors.close()
             if report.best_config:
                 tracker.log_metrics({f"best_{self.plan.metric}": report.trials[0].best}, step=0)
                 tracker.log_artifact(report.best_config)
@@ -211,13 +203,13 @@ class Sweep:
         best = trials[0] if trials and trials[0].best is not None else None
         best_config = best_agent = None
         if best:
-            best_config, best_agent = self.output / BEST_FILE, self.output / "trials" / best.name / "agent.safetensors"
+            best_config, best_agent = self.output / BEST_FILE, self.output / TRIALS / best.name / AGENT_FILE
             head = f"# {self.plan.metric} {best.best:g}: trial {best.name} of a sweep of {len(trials)}. Use it with\n"
             head += f"#   rl-aesthetics train --config {best_config} output=DIR\n"
             winner = self.plan.config(best.values, self.overrides)
             winner.output = Config().output
-            best_config.write_text(head + to_yaml(winner))
-        (self.output / TRIALS_FILE).write_text(json.dumps([asdict(trial) for trial in trials], indent=2) + "\n")
+            write_text(best_config, head + to_yaml(winner))
+        write_text(self.output / TRIALS_FILE, json.dumps([asdict(trial) for trial in trials], indent=2) + "\n")
         return SweepReport(trials, best_config, best_agent, interrupted, time.monotonic() - started)
 
     def _trial(self, result: tune.Result, stopped: bool) -> TrialReport:

@@ -12,11 +12,12 @@ from typing import Any
 import torch
 from ray import tune
 
-from ray_cluster.jurors.actor_scorer import ActorScorer
+from ray_cluster.jurors.juror_pool import JurorPool
 from ray_cluster.train.training import Training
 from rl_aesthetics.config.config import Config
 from rl_aesthetics.config.sweep_plan import SweepPlan
 from rl_aesthetics.errors import UserError
+from rl_aesthetics.files.run_files import TRIALS
 
 BEST, EPOCH, OVER = "best", "epoch", "training_over"
 """What a trial tells Tune besides the sweep's metric: its best value so far, its epochs, and whether it was all."""
@@ -33,7 +34,7 @@ class Shared:
         plan: what is tried.
         overrides: settings of every trial, `key=value`.
         output: the sweep's folder.
-        scorer: the jurors, which all trials ask.
+        jurors: all trials ask them.
         parent: the sweep's run in MLflow, or None if MLflow could not be asked.
         name: of the sweep.
     """
@@ -41,7 +42,7 @@ class Shared:
     plan: SweepPlan
     overrides: tuple[str, ...]
     output: Path
-    scorer: ActorScorer
+    jurors: JurorPool
     parent: str | None
     name: str
 
@@ -55,7 +56,7 @@ class TrainingTrial(tune.Trainable):
         self.told: dict[str, Any] = {}
         self.results: queue.Queue[dict[str, Any]] = queue.Queue()
         self.go_on, self.ending = threading.Semaphore(0), False
-        self.folder = shared.output / "trials" / trial_name(self.trial_id)
+        self.folder = shared.output / TRIALS / trial_name(self.trial_id)
         torch.set_num_threads(1)
         self.thread = threading.Thread(target=self._train, args=(dict(config),), daemon=True)
         self.started = False
@@ -92,7 +93,7 @@ class TrainingTrial(tune.Trainable):
             tags["mlflow.parentRunId"] = shared.parent
         try:
             config = trial_config(shared, values, self.folder)
-            Training(config, self._report, scorer=shared.scorer, tags=tags).run()
+            Training(config, self._report, scorer=shared.jurors, tags=tags).run()
         except SystemExit:
             pass  # Tune has ended it
         except Exception as error:

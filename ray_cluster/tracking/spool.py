@@ -29,8 +29,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from rl_aesthetics.errors import UserError
+from rl_aesthetics.files.run_files import SPOOL_FILE
 
-SPOOL_FILE = "mlflow_spool.jsonl"
 _BLOCK_BYTES = 1 << 18
 
 

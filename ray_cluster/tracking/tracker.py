@@ -31,10 +31,11 @@ from ray_cluster.tracking.spool import Spool, spool_path
 from rl_aesthetics.config.cluster import MLflow
 from rl_aesthetics.config.config import Config, load_config
 from rl_aesthetics.errors import UserError
+from rl_aesthetics.files.atomic import write_text
 from rl_aesthetics.files.redaction import SECRET_NAME, has_login, without_login
+from rl_aesthetics.files.run_files import CONFIG_FILE, RUN_FILE
 
 DEFAULT_URI = "sqlite:///mlflow.db"
-RUN_FILE = "mlflow_run.json"
 LINE_LIMIT = 100  # entries a line: MLflow takes at most 100 parameters or tags in one request
 GATHER_SECONDS = 0.5  # what is logged within this time leaves in one request
 BACKOFF_SECONDS = (1, 2, 4, 8, 15, 30)
@@ -293,7 +294,7 @@ def upload(run: Path, tracking_uri: str | None = None) -> str:
 def remember_run(tracker: Tracker, folder: Path, status: str) -> None:
     """Note in a training's folder which run it was and how it ended, for `record_evaluation`."""
     run = {"key": tracker.key, "tracking_uri": without_login(tracker.uri), "status": status}
-    (folder / RUN_FILE).write_text(json.dumps(run) + "\n")
+    write_text(folder / RUN_FILE, json.dumps(run) + "\n")
 
 
 def record_evaluation(training: Path, evaluation: Path, summary: Mapping[str, Any]) -> bool:
@@ -312,7 +313,7 @@ def record_evaluation(training: Path, evaluation: Path, summary: Mapping[str, An
     """
     try:
         run = json.loads((training / RUN_FILE).read_text())
-        config = load_config(training / "config.yaml")
+        config = load_config(training / CONFIG_FILE)
     except FileNotFoundError:
         return False
     settings = config.mlflow.model_copy(update={"tracking_uri": run["tracking_uri"]})

@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING
 
 import ray
 
 from ray_cluster.cluster.session import cluster_nodes
 from ray_cluster.cluster.topology import Topology, plan
-from ray_cluster.jurors.actor_scorer import ActorScorer
+from ray_cluster.jurors.juror_pool import JurorPool
+from ray_cluster.learner.actor_learner import ActorLearner
+from rl_aesthetics.config.config import Config
 from rl_aesthetics.errors import UserError
-from rl_aesthetics.scores.scorer import Scorer
-
-if TYPE_CHECKING:
-    from ray_cluster.train.training import Training
 
 _log = logging.getLogger(__name__)
 
@@ -27,8 +24,8 @@ class ClusterFollower:
     passed over by whoever asks. Numbers that the configuration fixes stay as they are.
     """
 
-    def __init__(self, training: Training, scorer: Scorer):
-        self.training, self.scorer = training, scorer
+    def __init__(self, config: Config, algorithm: ActorLearner, jurors: JurorPool):
+        self.config, self.algorithm, self.jurors = config, algorithm, jurors
         self._nodes = cluster_nodes()
 
     def __call__(self) -> None:
@@ -37,7 +34,7 @@ class ClusterFollower:
             return
         self._nodes = nodes
         try:
-            planned = plan(self.training.config, nodes)
+            planned = plan(self.config, nodes)
         except UserError as error:
             _log.warning("the cluster changed and the plan does not fit it any more, so nothing is added: %s", error)
             return
@@ -45,15 +42,14 @@ class ClusterFollower:
         _log.warning("the cluster has %d machines now: %s", len(nodes), planned)
 
     def _follow(self, planned: Topology) -> None:
-        training, group = self.training, self.training.algorithm.env_runner_group
-        may_grow = training.config.juror.replicas == "auto" and isinstance(self.scorer, ActorScorer)
-        if may_grow and planned.jurors > len(self.scorer.actors):
-            self.scorer.extend(training.start_jurors(planned.jurors - len(self.scorer.actors)))
-            scorer = self.scorer
+        group = self.algorithm.env_runner_group
+        assert group is not None
+        if self.config.juror.replicas == "auto" and self.jurors.grow(planned.jurors):
+            jurors = self.jurors
             group.foreach_env_runner(  # workers under way are told when they next listen: nobody waits for them here
-                lambda worker: setattr(worker.env.scores, "scorer", scorer), local_env_runner=False, timeout_seconds=0
+                lambda worker: setattr(worker.env.scores, "scorer", jurors), local_env_runner=False, timeout_seconds=0
             )
-        if training.config.ray.num_rollout_workers != "auto":
+        if self.config.ray.num_rollout_workers != "auto":
             return
         surplus = group.num_remote_env_runners() - planned.rollout_workers
         silent = set(group._worker_manager.actor_ids()) - set(group.healthy_worker_ids())
@@ -61,4 +57,4 @@ class ClusterFollower:
             ray.kill(group._worker_manager.remove_actor(worker))
         if surplus < 0:
             group.add_workers(-surplus)
-            training.algorithm.send_weights()
+            self.algorithm.send_weights()

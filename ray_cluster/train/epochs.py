@@ -6,68 +6,79 @@ import logging
 import time
 from collections import deque
 from collections.abc import Callable
-from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import ray
 import torch
+from ray.actor import ActorHandle
 from ray.exceptions import RayActorError, RayTaskError
 
 from ray_cluster.checkpoints.training_state import capture
 from ray_cluster.cluster.interruption import Interruption
-from ray_cluster.jurors.actor_scorer import ActorScorer
+from ray_cluster.jurors.juror_pool import JurorPool
+from ray_cluster.learner.actor_learner import ActorLearner
 from ray_cluster.tracking.tracker import Tracker
+from ray_cluster.train.best import BestSoFar
 from ray_cluster.train.metrics import MetricsExporter
-from ray_cluster.train.output import AGENT_CHECKPOINTS, METRICS_FILE, Records, append_line
-from rl_aesthetics.agents.agent import AGENT_FILE, AgentDescription, DQNAgent
+from ray_cluster.train.output import Records, append_line, write_lines
+from ray_cluster.train.run import Run
+from rl_aesthetics.agents.agent import DQNAgent
 from rl_aesthetics.config.curriculum import PRESENT_DEPTH, DepthRule
+from rl_aesthetics.episodes.saved_scores import SavedScores
 from rl_aesthetics.errors import ScoringError
-from rl_aesthetics.reports.filmstrip import FILMSTRIP
+from rl_aesthetics.files.run_files import EPOCH_AGENTS, FILMSTRIP, METRICS_FILE, PICTURES, epoch_agent
 from rl_aesthetics.reports.training_view import write_training_pictures
-
-if TYPE_CHECKING:
-    from ray_cluster.train.training import Training
 
 SAVE_SCORES_EVERY_S = 60.0
 """Between two savings at a checkpoint; 2 million scores take a second."""
 
-PICTURES = "pictures"
-"""Folder of a training's curves and filmstrip, which go to MLflow at its end."""
+Report = Callable[[dict[str, float]], None]
 
 _log = logging.getLogger(__name__)
 
 
 class EpochLoop:
-    """Runs the epochs of a `Training`, whose configuration, datasets, algorithm, validator and store it uses.
+    """Runs the epochs of a run.
 
     Args:
-        training: built, and either new or restored.
+        best: told of every epoch; keeps the best agent.
+        algorithm: built, and either new or restored.
+        validator: a `ValidationWorker`'s handle.
+        tracker: told of every epoch, too.
+        jurors: asked for how they are doing.
         interruption: asked between training steps whether to stop; then a checkpoint is written and the signal raised.
         exporter: told of epochs and checkpoints.
+        saved_scores: where the juror's scores are kept for the next run; None if nobody keeps any.
+        report: called with the metrics of each epoch.
         before_epoch: called before each epoch after the first of this process, such as to follow the cluster's size.
     """
 
     def __init__(
         self,
-        training: Training,
+        run: Run,
+        best: BestSoFar,
+        algorithm: ActorLearner,
+        validator: ActorHandle[Any],
         tracker: Tracker,
-        scorer: ActorScorer,
-        description: AgentDescription,
+        jurors: JurorPool,
         interruption: Interruption,
         exporter: MetricsExporter,
+        saved_scores: SavedScores | None = None,
+        report: Report = lambda metrics: None,
         before_epoch: Callable[[], None] = lambda: None,
     ):
-        self.training, self.tracker, self.scorer, self.description = training, tracker, scorer, description
-        self.interruption, self.exporter, self.before_epoch = interruption, exporter, before_epoch
-        self.config, self.algorithm, self.records = training.config, training.algorithm, Records()
+        self.this_run, self.best, self.algorithm, self.validator = run, best, algorithm, validator
+        self.tracker, self.jurors, self.interruption, self.exporter = tracker, jurors, interruption, exporter
+        self.saved_scores, self.report, self.before_epoch = saved_scores, report, before_epoch
+        self.config, self.records = run.config, Records()
         self.algorithm.interrupted = interruption
-        deepest = self.config.curriculum.max_depth or training.deepest
-        self.depths = DepthRule(self.config.curriculum, min(deepest, training.task.max_steps))
+        deepest = self.config.curriculum.max_depth or run.plan.deepest
+        self.depths = DepthRule(self.config.curriculum, min(deepest, run.plan.task.max_steps))
         self.epoch = 0
         self.failed_validations = self.failed_checkpoints = 0
         self.waiting: deque[tuple[bool, DQNAgent, dict[str, float]]] = deque()
-        self._pending: dict[int, ray.ObjectRef] = {}
+        self._pending: dict[int, ray.ObjectRef[Any]] = {}
         self._earlier_s, self._started = 0.0, time.monotonic()
         self._began, self._before = 0.0, self._counts()
         self._checkpoint_at: float | None = None
@@ -96,20 +107,20 @@ class EpochLoop:
             self._record_next()
         self._write_checkpoint()
         self.records.settle(last=True)
-        pictures = self.training.output / PICTURES
-        write_training_pictures(pictures, self.training.output, self.training.validation_set)
+        pictures = self.this_run.output / PICTURES
+        write_training_pictures(pictures, self.this_run.output, self.this_run.validation_set)
         self.tracker.log_artifact(pictures)
 
     def _run_epoch(self) -> None:
         training, learner, algorithm = self.config.rl_training.training, self.config.learner, self.algorithm
-        while algorithm.episodes_done < (self.epoch + 1) * len(self.training.dataset) and not self._out_of_time():
+        while algorithm.episodes_done < (self.epoch + 1) * len(self.this_run.plan.dataset) and not self._out_of_time():
             algorithm.progress = self._progress()
             algorithm.train()
             self._stop_if_asked()
         epoch = self.epoch + 1
         last = epoch == training.num_epochs or self._out_of_time()
         metrics = self._training_metrics() | {"epoch": epoch, "seconds": self.seconds}
-        metrics |= self.scorer.metrics()
+        metrics |= self.jurors.metrics()
         metrics["step"] = algorithm.env_steps
         agent = self._snapshot(metrics)
         if last or epoch % learner.checkpoint_frequency == 0:
@@ -133,7 +144,7 @@ class EpochLoop:
     def _progress(self) -> float:
         """How much of the training is done, in [0, 1]: by epochs or by time, whichever is further."""
         training, limit = self.config.rl_training.training, self.config.learner.max_minutes
-        done = self.algorithm.episodes_done / (training.num_epochs * len(self.training.dataset))
+        done = self.algorithm.episodes_done / (training.num_epochs * len(self.this_run.plan.dataset))
         return min(1.0, max(done, self.seconds / (60 * limit) if limit else 0.0))
 
     @property
@@ -186,21 +197,20 @@ class EpochLoop:
         if time.monotonic() - self._scores_saved < at_most_every_s:
             return
         scored_N, self._scores_saved = self.algorithm.take_scores(), time.monotonic()
-        saved = self.training.saved_scores
-        if saved is not None and not saved.merge(scored_N):
-            self.training.saved_scores = None
+        if self.saved_scores is not None and not self.saved_scores.merge(scored_N):
+            self.saved_scores = None
 
     def _snapshot(self, metrics: dict[str, float]) -> DQNAgent:
         """The agent as it is now."""
-        agent = DQNAgent(replace(self.description, training=metrics))
+        agent = DQNAgent(self.this_run.description(metrics))
         weights = self.algorithm.network_weights()
         agent.network.load_state_dict({name: torch.from_numpy(value) for name, value in weights.items()})
         return agent
 
     def _save_agent(self, agent: DQNAgent, epoch: int) -> None:
-        folder = self.training.output / AGENT_CHECKPOINTS
-        agent.save(folder / f"epoch_{epoch:04d}.safetensors")
-        self.tracker.log_artifact(folder / f"epoch_{epoch:04d}.safetensors", "checkpoints")
+        folder = self.this_run.output / EPOCH_AGENTS
+        agent.save(folder / epoch_agent(epoch))
+        self.tracker.log_artifact(folder / epoch_agent(epoch), EPOCH_AGENTS)
         for old in sorted(folder.glob("epoch_*.safetensors"))[: -self.config.learner.keep_checkpoints]:
             old.unlink()
 
@@ -210,7 +220,7 @@ class EpochLoop:
             epoch = int(metrics["epoch"])
             if wanted and epoch not in self._pending:
                 depth = metrics.get(PRESENT_DEPTH, 0)
-                self._pending[epoch] = self.training.validator.run.remote(agent.network.state_dict(), depth)
+                self._pending[epoch] = self.validator.run.remote(agent.network.state_dict(), depth)
 
     def _known(self, entry: tuple[bool, DQNAgent, dict[str, float]], timeout: float = 0.0) -> bool:
         wanted, _, metrics = entry
@@ -236,29 +246,21 @@ class EpochLoop:
 
     def _record(self, metrics: dict[str, float], validated: DQNAgent | None = None) -> None:
         """Report an epoch, and save the agent if its validation is the best so far."""
-        training, output = self.training, self.training.output
+        output = self.this_run.output
         if self.algorithm.curriculum_depth:
             self.algorithm.curriculum_depth = self.depths.following(self.algorithm.curriculum_depth, metrics)
         metrics |= {"failed_validations": self.failed_validations, "failed_checkpoints": self.failed_checkpoints}
         if photos := metrics.pop("filmstrip", None):
             moment = {"epoch": int(metrics["epoch"]), "step": int(metrics["step"]), "photos": photos}
             self.records.do(lambda: append_line(output / FILMSTRIP, moment))
-        training.history.append(metrics)
+        self.best.history.append(metrics)
         self.records.do(lambda: append_line(output / METRICS_FILE, metrics))
         tracked = {name: value for name, value in metrics.items() if name not in ("step", "epoch")}
         self.records.do(lambda: self.tracker.log_metrics(tracked, step=int(metrics["step"])))
         if validated:
-            # Exactness breaks ties of the success rate, and the reward breaks ties of both. Edits that never bring back
-            # the very original differ in how near they come to it.
-            rank = (metrics["val_success_rate"], metrics["val_exact"], metrics["val_avg_reward"])
-            if training.approximates:
-                rank = (metrics["val_avg_improvement"], metrics["val_success_rate"])
-            if training.best is None or rank > training.best:
-                training.best, training.best_metrics = rank, metrics
-                best = DQNAgent(replace(validated.description, training=metrics), validated.network)
-                self.records.do(lambda: best.save(output / AGENT_FILE))
+            self.best.offer(validated, metrics, self.records)
         self.exporter.epoch(metrics)
-        training.report(metrics)
+        self.report(metrics)
 
     def _stop_if_asked(self) -> None:
         if self.interruption():
@@ -271,28 +273,28 @@ class EpochLoop:
         if self._checkpointed == self._place and not self.waiting:
             return
         parts = capture(self.algorithm, self.config.checkpoints.replay_limit_mb)
-        best = self.training.best_metrics.get("step")
-        agent = self.training.output / AGENT_FILE
-        parts["training"] = self.training.identity() | {
-            "epoch": self.epoch,
-            "seconds": self.seconds,
-            "began": self._began,
-            "before": self._before,
-            "history": self.training.history,
-            "best": self.training.best,
-            "best_metrics": self.training.best_metrics,
-            "mlflow_key": self.tracker.key,
-            "waiting": [(wanted, dict(a.network.state_dict()), metrics) for wanted, a, metrics in self.waiting],
-            "failed": (self.failed_validations, self.failed_checkpoints),
-            "agent": np.frombuffer(agent.read_bytes(), np.uint8) if agent.exists() else None,
-        }
+        best = self.best.metrics.get("step")
+        parts["training"] = (
+            self.this_run.identity()
+            | self.best.state()
+            | {
+                "epoch": self.epoch,
+                "seconds": self.seconds,
+                "began": self._began,
+                "before": self._before,
+                "mlflow_key": self.tracker.key,
+                "waiting": [(wanted, dict(a.network.state_dict()), metrics) for wanted, a, metrics in self.waiting],
+                "failed": (self.failed_validations, self.failed_checkpoints),
+                "depths": self.depths.state(),
+            }
+        )
         try:
-            self.training.store.write(self.algorithm.env_steps, parts, None if best is None else int(best))
+            self.this_run.store.write(self.algorithm.env_steps, parts, None if best is None else int(best))
         except OSError as error:
             self.failed_checkpoints += 1
             _log.warning(
                 "no checkpoint at step %d: %s cannot take it (%s); training goes on",
-                *(self.algorithm.env_steps, self.training.store.storage, error),
+                *(self.algorithm.env_steps, self.this_run.store.storage, error),
             )
         else:
             self._checkpointed = self._place
@@ -305,8 +307,11 @@ class EpochLoop:
         self._before = state["before"]
         self._started = time.monotonic()
         self.failed_validations, self.failed_checkpoints = state["failed"]
+        self.best.restore(state)
+        write_lines(self.this_run.output / METRICS_FILE, self.best.history)
+        self.depths.restore(state.get("depths", {}))
         for wanted, weights, metrics in state["waiting"]:
-            agent = DQNAgent(replace(self.description, training=metrics))
+            agent = DQNAgent(self.this_run.description(metrics))
             agent.network.load_state_dict(weights)
             self.waiting.append((wanted, agent, metrics))
         self._checkpoint_at, self._checkpointed = self.seconds, self._place

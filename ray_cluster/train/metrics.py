@@ -10,17 +10,13 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable
 from types import TracebackType
-from typing import TYPE_CHECKING
 
-import ray
 from ray.exceptions import RayError
 from ray.util.metrics import Counter, Gauge, Histogram
 
-if TYPE_CHECKING:
-    from ray_cluster.jurors.actor_scorer import ActorScorer
-    from ray_cluster.learner.actor_learner import ActorLearner
+from ray_cluster.jurors.juror_pool import JurorPool
+from ray_cluster.learner.actor_learner import ActorLearner
 
 INTERVAL_S = 5.0
 """Between two readings; Prometheus asks every 10 s."""
@@ -67,12 +63,12 @@ class MetricsExporter:
 
     Args:
         algorithm: whose counters are read.
-        scorer: a function that returns the jurors as they are now; their number may change.
+        jurors: asked for how they are doing; their number may change.
         run: tags every metric, so that several trainings of a cluster can be told apart.
     """
 
-    def __init__(self, algorithm: ActorLearner, scorer: Callable[[], ActorScorer], run: str):
-        self.algorithm, self.scorer = algorithm, scorer
+    def __init__(self, algorithm: ActorLearner, jurors: JurorPool, run: str):
+        self.algorithm, self.jurors = algorithm, jurors
         self._run = {"run": run}
         self._counters = {name: Counter(name, text, ("run",)) for name, (_, text) in COUNTERS.items()}
         self._gauges = {name: Gauge(name, text, ("run",)) for name, text in GAUGES.items()}
@@ -138,9 +134,7 @@ class MetricsExporter:
             self._gauges[name].set(float(value), self._run)
 
     def _ask_jurors(self) -> None:
-        for number, actor in enumerate(self.scorer().actors):
-            asked = time.monotonic()
-            stats = ray.get(actor.stats.remote(), timeout=INTERVAL_S)
-            self._latency.observe(max(1e-3, 1000 * (time.monotonic() - asked)), self._run)
+        for number, (seconds, stats) in enumerate(self.jurors.readings(INTERVAL_S)):
+            self._latency.observe(max(1e-3, 1000 * seconds), self._run)
             for name, (key, _) in JUROR_GAUGES.items():
                 self._juror_gauges[name].set(float(stats[key]), self._run | {"juror": str(number)})

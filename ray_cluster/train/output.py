@@ -13,11 +13,9 @@ from contextlib import suppress
 from pathlib import Path
 
 from ray_cluster.checkpoints.checkpoint_store import CheckpointStore
-from rl_aesthetics.agents.agent import AGENT_FILE
 from rl_aesthetics.errors import UserError
-from rl_aesthetics.reports.filmstrip import FILMSTRIP
-
-METRICS_FILE, AGENT_CHECKPOINTS = "metrics.jsonl", "checkpoints"
+from rl_aesthetics.files.atomic import write_text
+from rl_aesthetics.files.run_files import AGENT_FILE, EPOCH_AGENTS, FILMSTRIP, METRICS_FILE
 
 _log = logging.getLogger(__name__)
 
@@ -89,10 +87,12 @@ def append_line(file: Path, row: Mapping[str, float]) -> None:
 
 
 def write_lines(file: Path, rows: Sequence[Mapping[str, float]]) -> None:
-    """Replace a file of JSON lines, beside and by rename."""
-    beside = file.with_name(f".{file.name}.{os.getpid()}")
-    beside.write_text("".join(json.dumps(row) + "\n" for row in rows))
-    os.replace(beside, file)
+    """Replace a file of JSON lines.
+
+    Raises:
+        UserError: it cannot be written.
+    """
+    write_text(file, "".join(json.dumps(row) + "\n" for row in rows))
 
 
 def prepare(folder: Path, store: CheckpointStore, overwrite: bool, may_go_on: bool, goes_on: bool) -> Path:
@@ -109,7 +109,7 @@ def prepare(folder: Path, store: CheckpointStore, overwrite: bool, may_go_on: bo
     """
     earlier = [
         path
-        for path in (folder / name for name in (AGENT_FILE, METRICS_FILE, AGENT_CHECKPOINTS, FILMSTRIP))
+        for path in (folder / name for name in (AGENT_FILE, METRICS_FILE, EPOCH_AGENTS, FILMSTRIP))
         if path.exists()
     ]
     names = store.names()
@@ -123,7 +123,7 @@ def prepare(folder: Path, store: CheckpointStore, overwrite: bool, may_go_on: bo
             store.clear()
             for path in earlier:
                 shutil.rmtree(path) if path.is_dir() else path.unlink()
-        (folder / AGENT_CHECKPOINTS).mkdir(parents=True, exist_ok=True)
+        (folder / EPOCH_AGENTS).mkdir(parents=True, exist_ok=True)
         (folder / METRICS_FILE).touch()
     except OSError as error:
         raise UserError(f"cannot write to {folder}: {error.strerror or error}") from None

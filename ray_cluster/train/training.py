@@ -19,38 +19,33 @@ from typing import Any
 import ray
 import torch
 
+from juror_service.jurors.registry import score_range
 from ray_cluster.checkpoints.checkpoint_store import CheckpointStore, open_checkpoint
-from ray_cluster.checkpoints.training_state import check_replay, restore
+from ray_cluster.checkpoints.training_state import restore
 from ray_cluster.cluster.interruption import Interruption
 from ray_cluster.cluster.session import cluster_nodes, ray_session
 from ray_cluster.cluster.topology import plan
-from ray_cluster.jurors.actor_scorer import ActorScorer, start_jurors
-from ray_cluster.jurors.local_scorer import reference_scorer
+from ray_cluster.jurors.juror_pool import JurorPool, start_pool
 from ray_cluster.learner.algorithms import algorithm_named
-from ray_cluster.learner.build import build_algorithm, episode_settings
+from ray_cluster.learner.build import build_algorithm
 from ray_cluster.rollout.validation_worker import ValidationWorker
 from ray_cluster.tracking.provenance import job_metadata
 from ray_cluster.tracking.tracker import Tracker, remember_run
+from ray_cluster.train.best import BestSoFar
 from ray_cluster.train.elastic import ClusterFollower
-from ray_cluster.train.epochs import EpochLoop
+from ray_cluster.train.epochs import EpochLoop, Report
 from ray_cluster.train.metrics import MetricsExporter
-from ray_cluster.train.output import METRICS_FILE, prepare, write_lines
-from rl_aesthetics.agents.agent import AGENT_FILE, AgentDescription, DQNAgent
+from ray_cluster.train.output import prepare
+from ray_cluster.train.run import Run
+from rl_aesthetics.agents.agent import DQNAgent
 from rl_aesthetics.config.config import Config, to_yaml
 from rl_aesthetics.datasets.dataset import RLDataset
-from rl_aesthetics.edits import algebra
-from rl_aesthetics.edits.space import edit_space
-from rl_aesthetics.episodes.photos import EpisodePhotos
 from rl_aesthetics.episodes.saved_scores import SavedScores
 from rl_aesthetics.episodes.task import Task
 from rl_aesthetics.errors import UserError
-from rl_aesthetics.plan.resolve_head import initial_network
-from rl_aesthetics.plan.resolve_values import fit_values
-from rl_aesthetics.plan.task import task_of
-
-STATE = "state"
-"""The folder of the checkpoints, in the output folder, unless the configuration names another place."""
-Report = Callable[[dict[str, float]], None]
+from rl_aesthetics.files.atomic import write_text
+from rl_aesthetics.files.run_files import AGENT_FILE, CONFIG_FILE, STATE
+from rl_aesthetics.plan.run_plan import RunPlan
 
 _log = logging.getLogger(__name__)
 
@@ -95,7 +90,7 @@ class Training:
         report: Report = lambda metrics: None,
         overwrite: bool = False,
         resume: str | None = None,
-        scorer: ActorScorer | None = None,
+        scorer: JurorPool | None = None,
         tags: Mapping[str, str] | None = None,
     ):
         self.config, self.report, self.scorer, self.tags = config, report, scorer, dict(tags or {})
@@ -103,48 +98,32 @@ class Training:
             raise UserError("no dataset: add dataset=DIR, a folder that `rl-aesthetics generate` wrote")
         root = config.dataset.resolve()  # workers of a cluster have other working directories
         self.dataset, self.validation_set = RLDataset(root, "train"), RLDataset(root, "val")
-        self.task = task_of(config)
-        self.config = config = fit_values(config, self.task)
-        initial_network(config, self.task)  # what it cannot be made of is told now
+        self.plan = RunPlan.of(config, self.dataset, score_range(config.juror.name))
+        self.plan.check(self.validation_set)
+        self.plan.initial_network()  # what it cannot be made of is told now
+        self.task, self.config = self.plan.task, self.plan.config
+        config = self.config
         algorithm_named(config.learner.algorithm)
         self.initial_agent = None
         if config.learner.initial_agent:
             self.initial_agent = DQNAgent.load(config.learner.initial_agent)
             _check_same_network(self.initial_agent, config, self.task)
-        for dataset in (self.dataset, self.validation_set):
-            try:
-                EpisodePhotos(dataset, edit_space(self.task.actions)).start_states()
-            except ValueError as error:
-                raise UserError(f"{config.dataset} cannot be trained on: {error}") from None
-        if config.learner.replay == "reference" and not edit_space(self.task.actions).is_group:
-            raise UserError("learner.replay=reference needs reversible transforms alone; use learner.replay=frames")
-        episode_settings(config, self.dataset, self.task)  # what does not fit these edits, too
         storage = config.checkpoints.storage or config.output / STATE
         self.store = CheckpointStore(storage, config.checkpoints.keep)
         self.resumed: dict[str, Any] | None = None
         self.resumed_from = ""
-        self.juror_fingerprint = ""
         if resume is not None and overwrite:
             raise UserError("--resume and --overwrite exclude each other")
         if resume is not None:
             self._find_checkpoint(resume)
         self.output = prepare(config.output, self.store, overwrite, resume is not None, self.resumed is not None)
+        self.best = BestSoFar(self.output / AGENT_FILE, self.plan.approximates)
         self.announce: Callable[[str], None] = lambda text: None
-        self.history: list[dict[str, float]] = []
-        self.best: tuple[float, ...] | None = None
-        self.best_metrics: dict[str, float] = {}
-        self.saved_scores: SavedScores | None = None
 
     @property
-    def approximates(self) -> bool:
-        """Whether edits act on the degraded photo as it is given, so that they come near the original at best."""
-        return EpisodePhotos(self.dataset, edit_space(self.task.actions)).acts_on_given
-
-    @property
-    def deepest(self) -> int:
-        """The greatest number of edits that a training photo is away from its original; 1 where nobody counts."""
-        photos = EpisodePhotos(self.dataset, edit_space(self.task.actions))
-        return 1 if photos.acts_on_given else int(algebra.DEPTH[photos.start_states()].max())
+    def history(self) -> list[dict[str, float]]:
+        """The metrics of every epoch so far."""
+        return self.best.history
 
     def _find_checkpoint(self, resume: str) -> None:
         found = self.store.newest() if resume == "auto" else open_checkpoint(resume)
@@ -153,22 +132,6 @@ class Training:
         if found is not None:
             self.resumed_from, self.resumed = found
             _log.warning("going on from checkpoint %s", self.resumed_from)
-
-    def identity(self) -> dict[str, Any]:
-        """What must be the same where a checkpoint is written and where it is read, and the configuration."""
-        config = self.config
-        return {
-            "identity": {
-                "dataset": self.dataset.fingerprint,
-                "juror": self.juror_fingerprint,
-                "network": config.learner.network,
-                "network options": config.learner.network_options,
-                "actions": list(self.task.actions),
-                "observations": list(config.rl_training.state.shape),
-                "step limit": self.task.max_steps,
-            },
-            "config": config.written(),
-        }
 
     def run(self) -> TrainReport:
         """Train.
@@ -186,54 +149,48 @@ class Training:
         config, started = self.config, time.monotonic()
         self.topology = plan(config, cluster_nodes())
         self.announce(self.topology.table())
-        scorer = self.scorer or reference_scorer(config.juror) or self.start_jurors(self.topology.jurors)
-        # In lockstep one seed gives one result, bit for bit: whatever ran before must have no say.
-        keeps = config.juror.save_scores and not config.learner.lockstep
-        if keeps and edit_space(self.task.actions).is_group:
-            self.saved_scores = SavedScores(self.dataset, scorer.fingerprint, config.juror.score_cache_size)
-            self.saved_scores.check()
-        description = AgentDescription(
-            network=config.learner.network,
-            actions=self.task.actions,
-            observation_shape=tuple(config.rl_training.state.shape),
-            max_steps=self.task.max_steps,
-            juror=scorer.fingerprint,
-            network_options=config.learner.network_options,
-            config=config.written(),
-        )
+        jurors = self.scorer or start_pool(config.juror, self.topology.jurors)
+        run = Run(self.plan, self.validation_set, self.output, self.store, jurors.fingerprint)
         torch.set_num_threads(self.topology.learner_threads)
-        self.juror_fingerprint = scorer.fingerprint
-        try:
-            before = self._check_checkpoint()
-        except UserError:  # nothing of the earlier training was touched
-            for actor in scorer.actors if self.scorer is None else ():
-                ray.kill(actor)
-            raise
-        (self.output / "config.yaml").write_text(to_yaml(config))
         with contextlib.ExitStack() as stack:
-            tracker = stack.enter_context(
-                Tracker(config.mlflow, config, spool=self.output, tags=self.tags, key=before and before["mlflow_key"])
-            )
+            if self.scorer is None:
+                stack.callback(jurors.close)
+            before = self._check_checkpoint(run)
+            saved_scores = self._saved_scores(jurors.fingerprint)
+            write_text(self.output / CONFIG_FILE, to_yaml(config))
+            key = before["mlflow_key"] if before else None
+            tracker = stack.enter_context(Tracker(config.mlflow, config, spool=self.output, tags=self.tags, key=key))
             remember_run(tracker, self.output, "KILLED")  # until it has come to its end
-            tracker.set_tags({"dataset": self.dataset.fingerprint, "juror": scorer.fingerprint})
-            tracker.log_artifact(self.output / "config.yaml")
-            self.algorithm = build_algorithm(config, self.dataset, scorer, self.task, self.topology, self.saved_scores)
-            stack.callback(self.algorithm.stop)
+            tracker.set_tags({"dataset": self.dataset.fingerprint, "juror": jurors.fingerprint})
+            tracker.log_artifact(self.output / CONFIG_FILE)
+            self.algorithm = algorithm = build_algorithm(self.plan, jurors, self.topology, saved_scores)
+            stack.callback(algorithm.stop)
             if self.initial_agent:
                 tensors = self.initial_agent.network.state_dict()
-                self.algorithm.start_from(lambda network: network.load_state_dict(tensors))
-            self.validator = ValidationWorker.remote(self.validation_set, scorer, self.task, description)
+                algorithm.start_from(lambda network: network.load_state_dict(tensors))
+            validator = ValidationWorker.remote(  # type: ignore[attr-defined]  # which Ray's decorator hides
+                self.validation_set, jurors, self.plan.task, run.description()
+            )
+            stack.callback(ray.kill, validator)
             interruption = stack.enter_context(Interruption())
-            exporter = MetricsExporter(self.algorithm, lambda: scorer, run=tracker.key[:8])
-            follow = ClusterFollower(self, scorer) if config.ray.elastic and self.scorer is None else lambda: None
-            epochs = EpochLoop(self, tracker, scorer, description, interruption, exporter, follow)
-            if before is not None:
-                restore(self.algorithm, self.resumed)
-                self.history, self.best, self.best_metrics = before["history"], before["best"], before["best_metrics"]
+            exporter = MetricsExporter(algorithm, jurors, run=tracker.key[:8])
+            follows = config.ray.elastic and self.scorer is None
+            epochs = EpochLoop(
+                run,
+                self.best,
+                algorithm,
+                validator,
+                tracker,
+                jurors,
+                interruption,
+                exporter,
+                saved_scores,
+                self.report,
+                ClusterFollower(config, algorithm, jurors) if follows else lambda: None,
+            )
+            if before is not None and self.resumed is not None:
+                restore(algorithm, self.resumed)
                 epochs.restore(before)
-                write_lines(self.output / METRICS_FILE, self.history)
-                if before["agent"] is not None:
-                    (self.output / AGENT_FILE).write_bytes(before["agent"].tobytes())
                 self.resumed = None  # a replay buffer's worth of memory
             stack.enter_context(exporter)
             try:
@@ -246,36 +203,30 @@ class Training:
                 if tracker.status is None:
                     self._log_best(tracker)
                 epochs.save_scores()
-                ray.kill(self.validator)
-                for actor in scorer.actors if self.scorer is None else ():
-                    ray.kill(actor)
             remember_run(tracker, self.output, "FINISHED")
         return TrainReport(
             agent=self.output / AGENT_FILE,
-            metrics=self.best_metrics,
+            metrics=self.best.metrics,
             epochs=len(self.history),
-            env_steps=self.algorithm.env_steps,
+            env_steps=algorithm.env_steps,
             seconds=time.monotonic() - started,
             history=self.history,
         )
 
-    def start_jurors(self, replicas: int) -> ActorScorer:
-        """Start so many juror actors, as the configuration has them."""
-        juror = self.config.juror
-        return start_jurors(
-            juror.name,
-            juror.options,
-            replicas=replicas,
-            num_cpus=juror.num_cpus,
-            num_gpus=juror.num_gpus,
-            cache_images=juror.pixel_cache_size,
-        )
+    def _saved_scores(self, juror: str) -> SavedScores | None:
+        config = self.config
+        # In lockstep one seed gives one result, bit for bit: whatever ran before must have no say.
+        if not config.juror.save_scores or config.learner.lockstep or not self.plan.space.is_group:
+            return None
+        saved = SavedScores(self.dataset, juror, config.juror.score_cache_size)
+        saved.check()
+        return saved
 
     def _log_best(self, tracker: Tracker) -> None:
         if (self.output / AGENT_FILE).exists():  # a run that was stopped early has its best so far
             tracker.log_artifact(self.output / AGENT_FILE)
 
-    def _check_checkpoint(self) -> dict[str, Any] | None:
+    def _check_checkpoint(self, run: Run) -> dict[str, Any] | None:
         """The `training` part of the checkpoint to go on from, None if there is none. Newer ones are forgotten then.
 
         Raises:
@@ -283,32 +234,19 @@ class Training:
         """
         if self.resumed is None:
             return None
-        before, now = self.resumed["training"], self.identity()
-        for what, ours in now["identity"].items():
-            if (theirs := before["identity"][what]) != ours:
-                raise UserError(f"the checkpoint was written with another {what}: {theirs}, not {ours}")
-        check_replay(self.config, self.resumed)
+        run.check(self.resumed)
         self.store.forget_after(self.resumed_from)  # a later --resume auto must not go on from them
-        changed = sorted(
-            f"{section}.{name}" if isinstance(value, dict) else section
-            for section, value in now["config"].items()
-            for name in (value if isinstance(value, dict) else [""])
-            if (value[name] if name else value) != _at(before["config"], section, name)
-        )
-        if changed := [name for name in changed if name not in ("output", "dataset")]:
-            _log.warning("settings changed since the checkpoint: %s", ", ".join(changed))
+        before: dict[str, Any] = self.resumed["training"]
         return before
-
-
-def _at(tree: dict[str, Any], section: str, name: str) -> Any:
-    value = tree.get(section)
-    return value.get(name) if name and isinstance(value, dict) else value
 
 
 def _check_same_network(agent: DQNAgent, config: Config, task: Task) -> None:
     described, learner = agent.description, config.learner
-    theirs = (described.network, described.network_options, described.actions, described.observation_shape)
-    ours = (learner.network, learner.network_options, task.actions, tuple(config.rl_training.state.shape))
-    for what, mine, other in zip(("network", "network options", "actions", "observations"), ours, theirs, strict=True):
+    if difference := described.network.unlike(learner.network.portable()):
+        raise UserError(f"{learner.initial_agent} has another network than this training: {difference}")
+    theirs = described.actions, described.observation_shape
+    for what, mine, other in zip(
+        ("actions", "observations"), (task.actions, config.observation_shape), theirs, strict=True
+    ):
         if mine != other:
             raise UserError(f"{learner.initial_agent} has other {what} than this training: {other}, not {mine}")

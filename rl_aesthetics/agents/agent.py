@@ -1,39 +1,40 @@
 """A trained agent: a network and everything that is needed to use it, in one file without any Ray.
 
-`agent.safetensors` holds the network's tensors, and as JSON in its header (key `agent`) the network's name, the action
-names in order, the observation shape, the step limit, the juror's fingerprint and the training's configuration.
+`agent.safetensors` holds the network's tensors, and as JSON in its header (key `agent`) the network's settings, the
+action names in order, the observation shape, the step limit, the juror's fingerprint and the training's configuration.
 Safetensors cannot execute code when they are read.
 """
 
 from __future__ import annotations
 
-import contextlib
 import json
-import os
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from pydantic import TypeAdapter, ValidationError
+from pydantic import SkipValidation, TypeAdapter, ValidationError
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 
-from rl_aesthetics.edits.registry import STOP, TRANSFORMS
+from rl_aesthetics.edits.transforms import STOP, TRANSFORMS
 from rl_aesthetics.errors import UserError
+from rl_aesthetics.files.atomic import write_file
+from rl_aesthetics.files.run_files import AGENT_FILE
 from rl_aesthetics.networks.q_network import QNetwork
-from rl_aesthetics.networks.registry import make_network
-
-AGENT_FILE = "agent.safetensors"
-"""The name that training gives to its best agent."""
+from rl_aesthetics.networks.registry import network_settings, of_last_format
+from rl_aesthetics.networks.settings import NetworkSettings
 
 PACKAGED = Path(__file__).parent / "weights"
 """The folder of the agents that ship, with a card each."""
 
-FORMAT = 1
+FORMAT = 2
 """Version of the agent file; a reader refuses the ones it does not know."""
+
+WITH_OPTIONS = 1
+"""The version that had the network's name, and its settings in a mapping of their own; read, no longer written."""
 
 
 @dataclass(frozen=True)
@@ -41,24 +42,25 @@ class AgentDescription:
     """What an agent file says besides its tensors.
 
     Attributes:
-        network: the network's name in `NETWORKS`.
+        network: its settings; a kind alone means that kind with its defaults.
         actions: canonical names in the order of the network's outputs.
         observation_shape: `(3, S, S)`, or `(4, S, S)` where the fourth channel says which edits were made.
         max_steps: the step limit it was trained with.
         juror: fingerprint of the juror whose scores it was trained on.
-        network_options: keyword arguments of the network's own.
         config: the effective configuration of its training.
         training: what is worth knowing of the training: epoch, environment steps, validation numbers.
     """
 
-    network: str
+    network: SkipValidation[NetworkSettings]
     actions: tuple[str, ...]
     observation_shape: tuple[int, int, int]
     max_steps: int
     juror: str
-    network_options: dict[str, Any] = field(default_factory=dict)
     config: dict[str, Any] = field(default_factory=dict)
     training: dict[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "network", network_settings(self.network))
 
 
 class DQNAgent:
@@ -71,9 +73,8 @@ class DQNAgent:
 
     def __init__(self, description: AgentDescription, network: QNetwork | None = None):
         self.description = description
-        size = description.observation_shape[-1]
         if network is None:
-            network = make_network(description.network, description.actions, size, **description.network_options)
+            network = description.network.build(description.actions, self.size)
         self.network = network.eval()
 
     @property
@@ -127,15 +128,10 @@ class DQNAgent:
         """
         file = Path(file)
         tensors = {name: tensor.contiguous() for name, tensor in self.network.state_dict().items()}
-        header = {"agent": json.dumps({"format": FORMAT, **asdict(self.description)}, default=str)}
-        beside = file.with_name(f".{file.name}.{os.getpid()}")
-        try:
-            beside.write_bytes(save(tensors, metadata=header))
-            os.replace(beside, file)
-        except OSError as error:
-            with contextlib.suppress(OSError):
-                beside.unlink()
-            raise UserError(f"cannot write the agent to {file}: {error.strerror}") from error
+        described = {each.name: getattr(self.description, each.name) for each in fields(self.description)}
+        described["network"] = self.description.network.model_dump(mode="json")
+        header = {"agent": json.dumps({"format": FORMAT, **described}, default=str)}
+        write_file(file, save(tensors, metadata=header))
 
     @classmethod
     def load(cls, file: Path | str) -> DQNAgent:
@@ -165,31 +161,56 @@ class DQNAgent:
             agent.network.load_state_dict(tensors)
         except RuntimeError as error:
             reason = str(error).splitlines()[-1].strip()
-            raise UserError(f"{file}: its tensors do not fit network {agent.description.network!r}: {reason}") from None
+            raise UserError(
+                f"{file}: its tensors do not fit network {agent.description.network.kind!r}: {reason}"
+            ) from None
         if broken := [name for name, tensor in tensors.items() if not tensor.isfinite().all()]:
             raise UserError(f"{file}: {broken[0]} holds values that are no numbers; the training diverged")
         return agent
 
 
+_DESCRIPTION = TypeAdapter(AgentDescription)
+
+
+def _network(file: Path, given: Any) -> NetworkSettings:
+    try:
+        settings = network_settings(given)
+    except UserError as error:
+        raise UserError(f"{file} has a broken agent header: {error}") from None
+    if settings.needs_files:  # a file that is read decides nothing outside itself
+        raise UserError(f"{file} has a broken agent header: its network asks for weights in another file")
+    return settings
+
+
 def _description(file: Path, header: str) -> AgentDescription:
     try:
-        fields = json.loads(header)
-        if not isinstance(fields, dict):
+        described = json.loads(header)
+        if not isinstance(described, dict):
             raise ValueError("it is not a mapping")
-        if (version := fields.pop("format", None)) != FORMAT:
-            raise UserError(f"{file} is of agent format {version!r}, this program reads {FORMAT}; train it again")
-        description = TypeAdapter(AgentDescription).validate_python(fields)
+        if (version := described.pop("format", None)) not in (WITH_OPTIONS, FORMAT):
+            raise UserError(
+                f"{file} is of agent format {version!r}, this program reads {WITH_OPTIONS} and {FORMAT}; train it again"
+            )
+        if version == WITH_OPTIONS:
+            options = described.pop("network_options", {})
+            if not isinstance(options, dict):
+                raise ValueError("network_options is not a mapping")
+            described["network"] = of_last_format(described.get("network"), options)
+        described["network"] = _network(file, described.get("network"))
+        description = _DESCRIPTION.validate_python(described)
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"])
         raise UserError(f"{file} has a broken agent header: {where}: {first['msg']}") from None
     except ValueError as error:
         raise UserError(f"{file} has a broken agent header: {error}") from None
-    actions, shape = description.actions, description.observation_shape
+    actions, (channels, *sides) = description.actions, description.observation_shape
     if unknown := [name for name in actions if name != STOP and name not in TRANSFORMS]:
         raise UserError(f"{file} was trained with unknown transforms: {', '.join(unknown)}")
     if len(set(actions)) < len(actions) or STOP in actions[:-1] or actions in ((), (STOP,)):
         raise UserError(f"{file} has no usable list of actions: {', '.join(actions) or 'it is empty'}")
-    if shape[0] not in (3, 4) or shape[1] != shape[2] or shape[1] < 2 or shape[1] % 2 or description.max_steps < 1:
+    seen, side = description.network.channels, sides[0]
+    if channels != seen or sides != [side, side] or side < 2 or side % 2 or description.max_steps < 1:
+        shape = description.observation_shape
         raise UserError(f"{file} has a broken agent header: observations {shape}, {description.max_steps} steps")
     return description

@@ -15,8 +15,8 @@ from typing import Literal
 import numpy as np
 
 from rl_aesthetics.agents.agent import DQNAgent
-from rl_aesthetics.edits.registry import STOP
 from rl_aesthetics.edits.space import EditSpace
+from rl_aesthetics.edits.transforms import STOP
 from rl_aesthetics.edits.view import View
 from rl_aesthetics.errors import UserError
 
@@ -192,7 +192,8 @@ class EditSession:
         if policy is not None:
             states_B = np.array([self.looks[row][-1].state for row in rows])
             photos_B = self.photos_N[rows]
-            return np.asarray(policy(self.view(photos_B, states_B), photos_B, states_B)).tolist()
+            chosen_B = policy(self.view(photos_B, states_B), photos_B, states_B)
+            return [int(action) for action in chosen_B]
         if self.agent is None:
             raise ValueError("nobody acts: neither a policy nor an agent")
         return [int(np.argmax(list(self.looks[row][-1].values.values()))) for row in rows]

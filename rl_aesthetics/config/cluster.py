@@ -26,9 +26,6 @@ class Juror(Section):
     save_scores: bool = Field(
         True, description="keep scores beside the dataset for the next training on it; never in lockstep"
     )
-    pixel_cache_size: int = Field(
-        0, ge=0, description="scores that each juror actor remembers by pixels; pays where workers share few photos"
-    )
 
 
 class RayCluster(Section):
@@ -54,7 +51,7 @@ class RayCluster(Section):
     @field_validator("num_rollout_workers")
     @classmethod
     def _at_least_one(cls, workers: int | str) -> int | str:
-        if workers != "auto" and workers < 1:
+        if isinstance(workers, int) and workers < 1:
             raise ValueError("must be 'auto' or at least 1")
         return workers
 

@@ -24,12 +24,20 @@ from rl_aesthetics.config.cluster import Checkpoints, Juror, MLflow, RayCluster
 from rl_aesthetics.config.curriculum import Curriculum
 from rl_aesthetics.config.exploration import Exploration
 from rl_aesthetics.config.learner import Learner
-from rl_aesthetics.config.old_names import renamed
-from rl_aesthetics.config.rules import check_algorithm, check_all_actions, check_sight, check_unused, without_unused
+from rl_aesthetics.config.old_names import override, put, renamed
+from rl_aesthetics.config.rules import (
+    check_algorithm,
+    check_all_actions,
+    check_observations,
+    check_unused,
+    without_unused,
+)
 from rl_aesthetics.config.section import Section
 from rl_aesthetics.config.training import RLTraining
 from rl_aesthetics.config.yaml_file import read_mapping
 from rl_aesthetics.errors import UserError, closest
+from rl_aesthetics.networks.registry import NETWORKS, told
+from rl_aesthetics.networks.settings import NetworkSettings
 
 
 class Config(Section):
@@ -49,7 +57,7 @@ class Config(Section):
     @model_validator(mode="before")
     @classmethod
     def _names_of_the_last_format(cls, tree: Any) -> Any:
-        return renamed(tree)
+        return renamed(tree) if isinstance(tree, dict) else tree
 
     @model_serializer(mode="wrap")
     def _without_unused(self, written: SerializerFunctionWrapHandler) -> dict[str, Any]:
@@ -58,7 +66,7 @@ class Config(Section):
     @model_validator(mode="after")
     def _options_that_need_each_other(self) -> Config:
         training, learner = self.rl_training.training, self.learner
-        check_unused(self)
+        check_unused(self, self.learner.algorithm)
         try:
             reward = self.rl_training.reward.make(training.gamma)
         except UserError as error:
@@ -69,19 +77,13 @@ class Config(Section):
                 "rl_training.action_space.add_stop_action=true"
             )
         check_algorithm(learner, training, self.exploration)
-        if learner.augment and learner.replay != "reference":
-            raise ValueError("learner.augment needs learner.replay=reference")
         if learner.value_stopping and not self.rl_training.action_space.add_stop_action:
             raise ValueError("learner.value_stopping needs rl_training.action_space.add_stop_action")
         if learner.value_stopping and reward.prices_change:  # the change of photos not stopped at is not recorded
-            raise ValueError("learner.value_stopping excludes rl_training.reward.fidelity_weight and change_limit")
+            raise ValueError("learner.value_stopping excludes rl_training.reward.change_limit")
         if learner.algorithm == "all_actions":
-            check_all_actions(self)
-        check_sight(learner, self.rl_training.state)
-        if learner.warm_start and learner.network != "edit_scoring":
-            raise ValueError("learner.warm_start needs learner.network=edit_scoring")
-        if learner.warm_start and learner.initial_agent:
-            raise ValueError("learner.warm_start and learner.initial_agent exclude each other")
+            check_all_actions(self.rl_training, learner, self.juror)
+        check_observations(learner, self.rl_training.state)
         if training.epsilon_end > training.epsilon_start:
             raise ValueError("rl_training.training.epsilon_end must not exceed epsilon_start")
         if learner.lockstep and (learner.max_minutes or self.ray.num_rollout_workers != 1):
@@ -108,6 +110,12 @@ class Config(Section):
             )
         return self
 
+    @property
+    def observation_shape(self) -> tuple[int, int, int]:
+        """What the agent sees: the guide's height and width, and as many channels as its network looks at."""
+        _, height, width = self.rl_training.state.shape
+        return self.learner.network.channels, height, width
+
 
 def load_config(file: Path | str | None = None, overrides: Iterable[str] = ()) -> Config:
     """Read a YAML file (none means the defaults) and apply `key.sub=value` overrides, whose values are YAML.
@@ -118,14 +126,19 @@ def load_config(file: Path | str | None = None, overrides: Iterable[str] = ()) -
         UserError: a missing or broken file, an unknown key, a value out of its range.
     """
     tree = {} if file is None else read_mapping(Path(file), "config")
-    for override in overrides:
-        key, separator, value = override.partition("=")
+    try:
+        tree = renamed(tree)
+    except UserError as error:
+        raise UserError(f"{file}: {error}") from None
+    for given in overrides:
+        key, separator, value = given.partition("=")
         if not separator or not key:
-            raise UserError(f"{override!r} is not an override; write key.sub=value")
+            raise UserError(f"{given!r} is not an override; write key.sub=value")
         try:
-            _assign(tree, key.split("."), yaml.safe_load(value))
+            for now, what in override(key, yaml.safe_load(value)).items():
+                _assign(tree, now.split("."), what)
         except yaml.YAMLError:
-            raise UserError(f"the value of {override!r} is not YAML; quote it") from None
+            raise UserError(f"the value of {given!r} is not YAML; quote it") from None
     try:
         return Config.model_validate(tree)
     except ValidationError as error:
@@ -138,28 +151,34 @@ def to_yaml(config: Config) -> str:
 
 
 def settings(section: type[BaseModel] = Config, prefix: str = "") -> Iterator[tuple[str, Any, str]]:
-    """Every setting as (dotted key, default, description)."""
+    """Every setting as (dotted key, default, description); those of the networks as `learner.network.…`, each once."""
     for name, field in section.model_fields.items():
-        kind = field.annotation
+        kind, key = field.annotation, f"{prefix}{name}"
         if isinstance(kind, type) and issubclass(kind, Section):
-            yield from settings(kind, f"{prefix}{name}.")
-        else:
-            yield f"{prefix}{name}", field.default, field.description or ""
+            yield from settings(kind, f"{key}.")
+        elif isinstance(field.default, NetworkSettings):
+            yield key, field.default.kind, field.description or ""
+            own = {setting: told for network in NETWORKS.values() for setting, *told in settings(network, f"{key}.")}
+            yield from ((setting, *told) for setting, told in own.items())
+        elif name != "kind":
+            yield key, field.default, field.description or ""
 
 
 def _assign(tree: dict[str, Any], keys: list[str], value: Any) -> None:
     if keys[0] in RLTraining.model_fields:
         keys = ["rl_training", *keys]
-    for key in keys[:-1]:
-        tree = tree.setdefault(key, {})
-        if not isinstance(tree, dict):
-            raise UserError(f"{'.'.join(keys)} does not exist: {key} is a value, not a section")
-    tree[keys[-1]] = value
+    try:
+        put(tree, keys, value)
+    except KeyError as key:
+        raise UserError(f"{'.'.join(keys)} does not exist: {key.args[0]} is a value, not a section") from None
 
 
 def _one_line(error: ValidationError, where: str) -> str:
     first = error.errors()[0]
-    key = ".".join(str(part) for part in first["loc"])
+    place = first["loc"]
+    if place[:2] == ("learner", "network") and len(place) > 2:  # the third is the kind
+        return f"{where}learner.network: {told(place[2:], first['type'], first['msg'])}"
+    key = ".".join(str(part) for part in place)
     if first["type"] == "extra_forbidden":
         return f"{where}unknown setting {key!r}{closest(key, [known for known, _, _ in settings()])}"
     message = first["msg"].removeprefix("Value error, ")

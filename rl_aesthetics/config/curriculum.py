@@ -44,6 +44,9 @@ class DepthRule:
 
     Args:
         deepest: no depth is greater.
+
+    Attributes:
+        passed: epochs in a row that have passed the threshold at the present depth.
     """
 
     def __init__(self, settings: Curriculum, deepest: int):
@@ -63,3 +66,11 @@ class DepthRule:
             return depth
         self.passed = 0
         return depth + 1
+
+    def state(self) -> dict[str, int]:
+        """What its next decisions depend on besides the depth, for a checkpoint."""
+        return {"passed": self.passed}
+
+    def restore(self, state: Mapping[str, int]) -> None:
+        """Go on as the rule did whose `state` this is; earlier checkpoints have none."""
+        self.passed = state.get("passed", 0)

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from typing import Literal
 
 from pydantic import Field, model_validator
 
 from rl_aesthetics.config.section import Positive, Section
 
-Schedule = Literal["exponential", "linear", "cosine", "constant"]
+Schedule = Literal["exponential", "linear"]
 
 
 def scheduled(schedule: Schedule, start: float, end: float, done: int, decay: float, over: int | None) -> float:
@@ -17,19 +16,15 @@ def scheduled(schedule: Schedule, start: float, end: float, done: int, decay: fl
 
         exponential   max(end, start · decayⁿ)                                 the guide's
         linear        start + (end − start) · min(1, n / over)                 DQN's (Nature 518, 2015)
-        cosine        end + (start − end) · (1 + cos(π min(1, n / over))) / 2  slow, fast, slow (arXiv 1608.03983)
-        constant      start
 
     Args:
         decay: factor for each episode or step, in (0, 1]; for 'exponential'.
-        over: episodes or steps after which `end` is reached; for 'linear' and 'cosine'.
+        over: episodes or steps after which `end` is reached; for 'linear'.
     """
-    if schedule == "constant":
-        return start
     if schedule == "exponential":
         return max(end, start * decay**done)
-    share = min(1.0, done / over)
-    return end + (start - end) * ((1 - share) if schedule == "linear" else (1 + math.cos(math.pi * share)) / 2)
+    assert over is not None
+    return end + (start - end) * (1 - min(1.0, done / over))
 
 
 class Exploration(Section):
@@ -39,17 +34,17 @@ class Exploration(Section):
     policy: Literal["epsilon_greedy", "boltzmann"] = Field(
         "epsilon_greedy", description="'boltzmann' draws actions with probabilities ∝ exp(Q / temperature) instead"
     )
-    schedule: Schedule = Field("exponential", description="'exponential', 'linear', 'cosine' or 'constant'")
+    schedule: Schedule = Field("exponential", description="'exponential' or 'linear'")
     per: Literal["episode", "step"] = Field(
         "episode", description="what the schedule counts: finished episodes or steps"
     )
-    over: Positive | None = Field(None, description="episodes or steps until the end value ('linear' and 'cosine')")
+    over: Positive | None = Field(None, description="episodes or steps until the end value ('linear')")
     temperature_start: float = Field(0.1, gt=0, description="of 'boltzmann' at the start, in units of the score")
     temperature_end: float = Field(0.005, gt=0, description="of 'boltzmann' in the end")
 
     @model_validator(mode="after")
     def _what_the_schedule_needs(self) -> Exploration:
-        if self.schedule in ("linear", "cosine") and self.over is None:
+        if self.schedule == "linear" and self.over is None:
             raise ValueError(f"exploration.schedule={self.schedule} needs exploration.over, how long it takes")
         if self.temperature_end > self.temperature_start:
             raise ValueError("exploration.temperature_end must not exceed temperature_start")

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from pydantic import Field
 
 from rl_aesthetics.config.section import Fraction, Positive, Section
+from rl_aesthetics.networks.per_action import SimpleCNN
+from rl_aesthetics.networks.registry import NetworkChoice
+from rl_aesthetics.networks.settings import ToneSettings
 
 
 class Learner(Section):
@@ -18,22 +21,16 @@ class Learner(Section):
         description="'dqn', or 'all_actions': learn every action's reward from each state, a contextual bandit with "
         "full feedback (juror.name=reference and gamma=0 only)",
     )
-    network: str = Field("simple_cnn", description="a Q-network, see rl_aesthetics/networks")
-    network_options: dict[str, Any] = Field({}, description="the network's own, such as value_range of 'edit_scoring'")
+    network: NetworkChoice = Field(
+        SimpleCNN(), description="a Q-network by its kind, or a mapping with its kind and settings of its own"
+    )
     initial_agent: Path | None = Field(None, description="an agent file to go on from, such as a checkpoint")
-    warm_start: bool = Field(False, description="begin as the pocket juror ('edit_scoring' only)")
-    pretrained: str | None = Field(
-        None, description="folder or hub name of the weights that 'resnet18' or 'efficientnet_b0' begins with"
+    target_action: Literal["stored", "online", "target"] = Field(
+        "online",
+        description="which next action the target network values: the online network's choice (double Q), its own, or "
+        "the one that the acting network preferred then and there, which saves searching again",
     )
-    frozen: bool = Field(False, description="leave the pretrained convolutions as they are")
-    double_q: bool = Field(True, description="the online network picks the next action, the target network values it")
     n_step: Positive = Field(1, description="rewards summed up before the value of what follows, fewer at an end")
-    dueling: bool = Field(False, description="one stream for the state's value, one for the actions' advantages")
-    num_atoms: Positive = Field(1, description="more than 1 learns the return's distribution on so many values (C51)")
-    value_support: tuple[float, float] | None = Field(
-        None, description="the least and the greatest of these values; none derives them from reward and juror"
-    )
-    noisy: bool = Field(False, description="learned noise on the head's weights explores, in place of epsilon")
     prioritized: bool = Field(False, description="replay in proportion to (|TD error| + 0.001)^priority_alpha")
     priority_alpha: Fraction = Field(0.6, description="0 replays uniformly, 1 in proportion to the errors")
     priority_beta: Fraction = Field(
@@ -42,16 +39,11 @@ class Learner(Section):
     replay: Literal["frames", "reference"] = Field(
         "frames", description="store observations, or (photo, edit state) rendered when sampled"
     )
-    augment: bool = Field(False, description="random crops and flips at replay ('reference' only)")
-    smallest_crop: float = Field(0.625, gt=0, le=1, description="side of the smallest crop at replay, as a fraction")
     crops: int = Field(
         0, ge=0, description="random crops of each photo that count as photos of their own, with scores of their own"
     )
     value_stopping: bool = Field(
-        False, description="after each edit learn, too, what stopping there would have paid ('edit_scoring' only)"
-    )
-    remember_next_action: bool = Field(
-        False, description="value the next action that the acting network preferred, in place of searching again"
+        False, description="after each edit learn, too, what stopping there would have paid ('afterstate' only)"
     )
     samples_per_insert: float = Field(4.0, gt=0, description="transitions trained for each transition sampled")
     learning_starts: Positive = Field(500, description="transitions sampled before the first update")
@@ -75,8 +67,6 @@ class Learner(Section):
     keep_checkpoints: Positive = Field(3, description="checkpoints to keep beside the best agent")
     max_minutes: float | None = Field(None, gt=0, description="stop after this much training time")
     threads: Positive | None = Field(None, description="threads of the learner; none chooses by the machine")
-    bf16: bool = Field(False, description="learn with bfloat16 autocast; on a CPU without AMX it is slower")
-    compile: bool = Field(False, description="torch.compile the layers where they learn; needs a C++ compiler on a CPU")
     lockstep: bool = Field(
         False, description="sample and learn in turns: slower, and one seed gives one result, bit for bit"
     )
@@ -85,6 +75,4 @@ class Learner(Section):
     @property
     def describes_beforehand(self) -> bool:
         """Whether all that the network sees of a photo can be computed once, as nothing of it is learned."""
-        return (
-            self.algorithm == "all_actions" and self.network == "tone" and not self.network_options.get("widths", True)
-        )
+        return self.algorithm == "all_actions" and isinstance(self.network, ToneSettings)

@@ -20,6 +20,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from rl_aesthetics.config.config import Config, load_config, settings
+from rl_aesthetics.config.old_names import OLD_NAMES
 from rl_aesthetics.config.section import Positive
 from rl_aesthetics.config.yaml_file import read_mapping
 from rl_aesthetics.errors import UserError, closest
@@ -178,7 +179,7 @@ def load_plan(file: Path | str, overrides: tuple[str, ...] = ()) -> SweepPlan:
 
 
 def _check_values(plan: SweepPlan, path: Path, overrides: tuple[str, ...]) -> None:
-    known = {key.removeprefix("rl_training.") for key, _, _ in settings()}
+    known = {key.removeprefix("rl_training.") for key in [*(key for key, _, _ in settings()), *OLD_NAMES]}
     for key in plan.space:
         short = key.removeprefix("rl_training.")
         if short not in known and not any(short.startswith(f"{k}.") for k in known if k.endswith("options")):

@@ -55,7 +55,6 @@ class Reward(Section):
     )
     step_penalty: float = Field(0.01, ge=0, description="price of a step, STOP included")
     terminal_bonus: float = Field(0.1, ge=0, description="paid once, when the episode ends at the original's score")
-    fidelity_weight: float = Field(0.0, ge=0, description="price at the end: times the pixels' mean change, in [0, 1]")
     change_limit: float = Field(1.0, gt=0, le=1, description="pixels' mean change beyond which the end costs more")
     change_price: float = Field(1.0, ge=0, description="what it costs more")
     options: dict[str, float] = Field(
@@ -72,7 +71,6 @@ class Reward(Section):
             self.name,
             step_penalty=self.step_penalty,
             terminal_bonus=self.terminal_bonus,
-            fidelity_weight=self.fidelity_weight,
             change_limit=self.change_limit,
             change_price=self.change_price,
             gamma=gamma,
@@ -95,7 +93,7 @@ class State(Section):
 
     shape: tuple[Literal[3, 4], Positive, Positive] = Field(
         (3, 64, 64),
-        description="channels, height, width; uint8: RGB, and perhaps a fourth with the photographic edits made so far",
+        description="channels, height, width; uint8 RGB. A network that sees its edits adds a channel by itself",
     )
 
     @field_validator("shape")

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from rl_aesthetics.edits.registry import get_transform
+from rl_aesthetics.edits.transforms import get_transform
 from rl_aesthetics.errors import UserError
 
 FORMAT_VERSION = "1"
@@ -22,15 +22,15 @@ class Record:
     Attributes:
         image_id: unique over all splits, from 1.
         image_file: the degraded photo, relative to the split's folder.
-        original_file: the original, relative to the split's folder; None where it follows from undoing the recipe.
-        transformation: the recipe in one label, names joined by `+`.
+        original_file: the original, relative to the split's folder; None where it follows from undoing the degradation.
+        transformation: the degradation in one label, names joined by `+`.
         sequence: canonical names of the edits, in the order in which they were applied.
         score: the juror's score of the degraded photo.
         initial_score: the juror's score of the original, before it was degraded.
         source_file: where the original came from, relative to its source.
         width, height: in pixels, of both.
         strengths: how strong each edit of the sequence was, where that is not part of the edit: EV or log2 of a factor.
-        seed: what the recipe was drawn with.
+        seed: what the degradation was drawn with.
         copy: which of its photo's degraded copies this is.
     """
 

@@ -30,7 +30,7 @@ from rl_aesthetics.datasets.annotations import (
     _said,
 )
 from rl_aesthetics.datasets.degrade import degrade, edit_state, is_reversible, restore
-from rl_aesthetics.edits.registry import get_transform
+from rl_aesthetics.edits.transforms import get_transform
 from rl_aesthetics.errors import UserError
 from rl_aesthetics.photos.resize import reduce_image
 
@@ -57,7 +57,8 @@ class RLDataset:
             UserError: the folder or split is missing, holds no photo, is of another format version, or its annotations
                 are broken or name a file that is not there.
         """
-        self.root, self.split = Path(root), split
+        self.root: Path | None = Path(root)
+        self.split = split
         self._degraded: list[np.ndarray] | None = None
         self._originals: list[np.ndarray] | None = None
         self._thumbnails: dict[tuple[int, str], np.ndarray] = {}
@@ -143,6 +144,8 @@ class RLDataset:
     @property
     def folder(self) -> Path:
         """The split's folder."""
+        if self.root is None:
+            raise ValueError("a dataset in memory has no folder")
         return self.root / self.split
 
     def __len__(self) -> int:
@@ -164,7 +167,7 @@ class RLDataset:
         return self._read(self.records[index].image_file, self.records[index])
 
     def original(self, index: int) -> np.ndarray:
-        """The photo before it was degraded, uint8 `(H, W, 3)` BGR: exact, by undoing the recipe or from its file.
+        """The photo before it was degraded, uint8 `(H, W, 3)` BGR: exact, by undoing the degradation or from its file.
 
         Raises:
             UserError: as `degraded`.
@@ -185,7 +188,7 @@ class RLDataset:
         """The canonical edit state (`transforms.algebra`) in which each photo starts an episode: int64 `(N,)`.
 
         Raises:
-            ValueError: a recipe is not reversible, so that it has no edit state.
+            ValueError: a degradation is not reversible, so that it has no edit state.
         """
         return np.array([edit_state(record.sequence) for record in self.records], np.int64)
 

@@ -13,7 +13,7 @@ import numpy as np
 
 from rl_aesthetics.datasets.annotations import SPLITS, Record, write_annotations
 from rl_aesthetics.datasets.splits import assign_splits
-from rl_aesthetics.edits.registry import TRANSFORMS
+from rl_aesthetics.edits.transforms import TRANSFORMS
 from rl_aesthetics.errors import UserError
 from rl_aesthetics.photos.sources.source import PhotoSource, Skipped
 
@@ -31,12 +31,12 @@ class DegradedPhoto:
         index: of the photo in its source.
         copy: which of the photo's copies, from 0.
         sequence: canonical names of the edits.
-        seed: what the recipe was drawn with.
+        seed: what the degradation was drawn with.
         width, height: in pixels.
         digest: of the original's pixels, to tell two files with the same photo.
         score, initial_score: the juror's, of the degraded photo and of the original.
         degraded: the degraded photo as PNG.
-        original: the original as PNG where it does not follow from undoing the recipe, else empty.
+        original: the original as PNG where it does not follow from undoing the degradation, else empty.
         strengths: of each edit, where a degradation model drew them.
     """
 

@@ -1,6 +1,6 @@
-"""From a photo to a degraded photo and the recipe of how it came about.
+"""From a photo to a degraded photo and the record of how it came about.
 
-A recipe depends on the seed and on which photo it is for, never on the machine, the worker or the order of work.
+A degradation depends on the seed and on which photo it is for, never on the machine, the worker or the order of work.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import numpy as np
 
 from rl_aesthetics.datasets.tonal_degradation import TonalDegradation, degrade_tone, sequence_of, strengths_of
 from rl_aesthetics.edits import algebra
-from rl_aesthetics.edits.registry import REVERSIBLE, STOP, TRANSFORMS, action_names, get_transform
+from rl_aesthetics.edits.transforms import REVERSIBLE, STOP, TRANSFORMS, action_names, get_transform
 from rl_aesthetics.errors import UserError
 
 MAX_DEPTH = int(algebra.DEPTH.max())
@@ -21,7 +21,7 @@ MAX_DEPTH = int(algebra.DEPTH.max())
 
 
 @dataclass(frozen=True)
-class Recipe:
+class Degradation:
     """What was done to one photo.
 
     Attributes:
@@ -38,7 +38,7 @@ class Recipe:
 
     @property
     def transformation(self) -> str:
-        """The recipe in one label, names joined by `+`."""
+        """The degradation in one label, names joined by `+`."""
         return "+".join(self.sequence)
 
 
@@ -134,16 +134,16 @@ def photo_seed(seed: int, photo_id: str) -> int:
     return int.from_bytes(hashlib.sha256(f"{seed}:{photo_id}".encode("utf-8", "surrogateescape")).digest()[:6], "big")
 
 
-def draw_tonal(model: TonalDegradation, seed: int, photo_id: str, copy: int = 0) -> Recipe:
-    """Draw the recipe of one photo's copy from a degradation model; arguments as `draw`."""
+def draw_tonal(model: TonalDegradation, seed: int, photo_id: str, copy: int = 0) -> Degradation:
+    """Draw the degradation of one photo's copy from a degradation model; arguments as `draw`."""
     own_seed = photo_seed(seed, photo_id)
     strengths = model.draw(np.random.default_rng((own_seed, copy)))
     sequence, sizes = sequence_of(strengths)
-    return Recipe(sequence, own_seed, copy, sizes)
+    return Degradation(sequence, own_seed, copy, sizes)
 
 
-def draw(sequences: Sequence[tuple[str, ...]], seed: int, photo_id: str, copy: int = 0) -> Recipe:
-    """Draw the recipe of one photo's copy, uniformly; the copies of a photo all differ.
+def draw(sequences: Sequence[tuple[str, ...]], seed: int, photo_id: str, copy: int = 0) -> Degradation:
+    """Draw the degradation of one photo's copy, uniformly; the copies of a photo all differ.
 
     Args:
         sequences: from `choices`.
@@ -158,4 +158,4 @@ def draw(sequences: Sequence[tuple[str, ...]], seed: int, photo_id: str, copy: i
         raise UserError(f"--copies {copy + 1} asks for more different degradations than there are ({len(sequences)})")
     own_seed = photo_seed(seed, photo_id)
     order = np.random.default_rng(own_seed).permutation(len(sequences))
-    return Recipe(sequences[order[copy]], own_seed, copy)
+    return Degradation(sequences[order[copy]], own_seed, copy)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
+from typing import Any
 
 import numpy as np
 
@@ -66,7 +67,10 @@ class TonalDegradation:
     @classmethod
     def from_description(cls, description: dict) -> TonalDegradation:
         """The inverse of `described`."""
-        return cls(**{name: tuple(value) if isinstance(value, list) else value for name, value in description.items()})
+        fields: dict[str, Any] = {
+            name: tuple(value) if isinstance(value, list) else value for name, value in description.items()
+        }
+        return cls(**fields)
 
 
 MODELS: dict[str, TonalDegradation] = {

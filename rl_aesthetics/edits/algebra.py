@@ -47,8 +47,10 @@ for _permutation, _rank in _RANK.items():
 def compose(first: np.ndarray | int, then: np.ndarray | int) -> np.ndarray:
     """The state after the edits of `first` and then those of `then`. Broadcasts."""
     first, then = np.asarray(first), np.asarray(then)
-    source = np.take_along_axis(*np.broadcast_arrays(SOURCE[first], SOURCE[then]), axis=-1)
-    bits = np.take_along_axis(*np.broadcast_arrays(BITS[first], SOURCE[then]), axis=-1) ^ BITS[then]
+    source, shown = np.broadcast_arrays(SOURCE[first], SOURCE[then])
+    bits, _ = np.broadcast_arrays(BITS[first], SOURCE[then])
+    source, bits = (np.take_along_axis(values, shown, axis=-1) for values in (source, bits))
+    bits = bits ^ BITS[then]
     return encode(source, bits)
 
 

@@ -70,7 +70,8 @@ def what_matters(photo_HWC: np.ndarray) -> tuple[float, float]:
 def crop(photo_HWC: np.ndarray, kind: int) -> np.ndarray:
     """Crop a photo; `kind` is an index into `CROPS`. A view of the photo, not a copy."""
     centre = what_matters(photo_HWC) if CROPS[kind] == "thirds" else (0.5, 0.5)
-    top, left, rows, columns = crop_box(*photo_HWC.shape[:2], kind, centre)
+    height, width = photo_HWC.shape[:2]
+    top, left, rows, columns = crop_box(height, width, kind, centre)
     return photo_HWC[top : top + rows, left : left + columns]
 
 

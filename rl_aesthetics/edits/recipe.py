@@ -13,8 +13,8 @@ from typing import Any
 
 import numpy as np
 
-from rl_aesthetics.edits.registry import TRANSFORMS, get_transform
 from rl_aesthetics.edits.space import EditSpace, edit_space
+from rl_aesthetics.edits.transforms import TRANSFORMS, get_transform
 from rl_aesthetics.errors import UserError
 from rl_aesthetics.photos.resize import crop_even
 
@@ -24,9 +24,13 @@ FORMAT = 1
 def describe(edits: Sequence[str]) -> dict[str, Any]:
     """A recipe's content: the edits in order, and the parameters that they amount to where all are photographic:
     tonal ones in EV or log2 of a factor."""
-    titles = [TRANSFORMS[name].title for name in edits]
-    recipe: dict[str, Any] = {"format": FORMAT, "edits": list(edits), "titles": titles}
-    *_, state = _states(space := _space(edits), edits)
+    recipe: dict[str, Any] = {
+        "format": FORMAT,
+        "edits": list(edits),
+        "titles": [TRANSFORMS[name].title for name in edits],
+    }
+    space = _space(edits)
+    *_, state = _states(space, edits)
     if edits and (parameters := space.parameters(state)) is not None:
         recipe["parameters"] = parameters
     return recipe

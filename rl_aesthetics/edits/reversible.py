@@ -5,6 +5,7 @@ Channels are in OpenCV's order: 0 is blue, 1 is green, 2 is red. Each edit is it
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from functools import partial
 
 import numpy as np
@@ -46,39 +47,35 @@ def shift(images_BGR: np.ndarray, axis: int, channels: tuple[int, ...]) -> np.nd
     return edited
 
 
-def _all() -> list[tuple[str, object, tuple[str, ...], str]]:
-    rows = []
+def _all() -> Iterator[Transform]:
+    elements = iter(GENERATORS)
     for i, j in ((0, 1), (0, 2), (1, 2)):
         pair = {(0, 1): "gb", (0, 2): "rb", (1, 2): "rg"}[i, j]
-        rows.append(
-            (
-                f"swap_{pair}",
-                partial(swap, i=i, j=j),
-                (f"SwapColorChannelTransformer{pair.upper()}", f"CA_SWAP_{pair.upper()}"),
-                f"swap {pair[0].upper()} and {pair[1].upper()}",
-            )
+        yield Transform(
+            f"swap_{pair}",
+            partial(swap, i=i, j=j),
+            (f"SwapColorChannelTransformer{pair.upper()}", f"CA_SWAP_{pair.upper()}"),
+            f"swap {pair[0].upper()} and {pair[1].upper()}",
+            element=next(elements),
         )
     for channel, letter in enumerate(CHANNELS):
         upper = letter.upper()
-        rows.append(
-            (
-                f"invert_{letter}",
-                partial(invert, channel=channel),
-                (f"InvertColorChannelTransformer{upper}", f"CA_INV_{upper}"),
-                f"invert {upper}",
-            )
+        yield Transform(
+            f"invert_{letter}",
+            partial(invert, channel=channel),
+            (f"InvertColorChannelTransformer{upper}", f"CA_INV_{upper}"),
+            f"invert {upper}",
+            element=next(elements),
         )
     for direction, axis in (("left", -2), ("down", -3)):
         for which, channels in (*((letter, (c,)) for c, letter in enumerate(CHANNELS)), ("all", (0, 1, 2))):
-            rows.append(
-                (
-                    f"shift_{direction}_{which}",
-                    partial(shift, axis=axis, channels=channels),
-                    (f"IA_SHIFT_{direction.upper()}_{which.upper()}",),
-                    f"shift {which.upper() if which != 'all' else 'all'} {direction} by half",
-                )
+            yield Transform(
+                f"shift_{direction}_{which}",
+                partial(shift, axis=axis, channels=channels),
+                (f"IA_SHIFT_{direction.upper()}_{which.upper()}",),
+                f"shift {which.upper() if which != 'all' else 'all'} {direction} by half",
+                element=next(elements),
             )
-    return rows
 
 
-TRANSFORMS = tuple(Transform(*row, element=element) for row, element in zip(_all(), GENERATORS, strict=True))
+TRANSFORMS = tuple(_all())

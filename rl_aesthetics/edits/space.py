@@ -8,11 +8,11 @@ from typing import Protocol
 
 import numpy as np
 
-from rl_aesthetics.edits.registry import STOP, TRANSFORMS
 from rl_aesthetics.edits.spaces.action_list import NOT_SHOWN
 from rl_aesthetics.edits.spaces.photographic_space import PhotographicSpace
 from rl_aesthetics.edits.spaces.reversible_space import ReversibleSpace
 from rl_aesthetics.edits.spaces.sequence_space import SequenceSpace
+from rl_aesthetics.edits.transforms import STOP, TRANSFORMS
 from rl_aesthetics.errors import UserError
 
 

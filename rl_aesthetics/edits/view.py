@@ -8,8 +8,8 @@ from typing import Protocol
 import numpy as np
 
 from rl_aesthetics.edits.edit_state import REFERENCE
-from rl_aesthetics.edits.registry import STOP, TRANSFORMS
 from rl_aesthetics.edits.space import EditSpace, check_shows_edits
+from rl_aesthetics.edits.transforms import STOP, TRANSFORMS
 from rl_aesthetics.photos.resize import reduce_image
 
 

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
+from rl_aesthetics.agents.agent import DQNAgent
 from rl_aesthetics.agents.edit_session import WHY
 from rl_aesthetics.edits import recipe
 from rl_aesthetics.enhance.enhance import Enhancement, enhance_photo
@@ -25,6 +26,7 @@ from rl_aesthetics.photos.read import read_photo_file
 from rl_aesthetics.photos.resize import eight_bits, fit_within
 from rl_aesthetics.photos.write import encode_photo
 from rl_aesthetics.reports.pictures import Shot, contact_sheet
+from rl_aesthetics.scores.scorer import Scorer
 
 CONTACT_SHEET = "contact_sheet.jpg"
 _SHEET_SIDE = 320
@@ -68,26 +70,34 @@ class Done:
     refused: PhotoError | None = None
 
 
-def agent_work(agent, scorer, max_steps: int | None, agent_file: Path, **written: bool) -> Work:
+def agent_work(
+    agent: DQNAgent,
+    scorer: Scorer | None,
+    max_steps: int | None,
+    agent_file: Path,
+    steps: bool = False,
+    recipes: bool = False,
+) -> Work:
     """An agent decides; arguments as `enhance_photo`."""
     return Work(
         lambda pixels_HWC: enhance_photo(agent, pixels_HWC, scorer, max_steps),
         str(agent_file),
         agent.description.juror,
-        **written,
+        steps,
+        recipes,
     )
 
 
-def recipe_work(edits: Sequence[str], source: Path, **written: bool) -> Work:
+def recipe_work(edits: Sequence[str], source: Path, steps: bool = False, recipes: bool = False) -> Work:
     """The edits of a recipe, whatever the photo; nobody judges."""
 
     def decide(pixels_HWC: np.ndarray) -> Enhancement:
         result_HWC = recipe.render(pixels_HWC, edits)
-        cropped = tuple(int(a - b) for a, b in zip(pixels_HWC.shape[:2], result_HWC.shape[:2], strict=True))
-        odd = cropped if max(cropped) <= 1 else (0, 0)  # a crop that was asked for is no loss
+        rows, columns = (pixels_HWC.shape[side] - result_HWC.shape[side] for side in (0, 1))
+        odd = (rows, columns) if max(rows, columns) <= 1 else (0, 0)  # a crop that was asked for is no loss
         return Enhancement(result_HWC, (), "recipe", odd, None, None, "", tuple(edits))
 
-    return Work(decide, str(source), **written)
+    return Work(decide, str(source), steps=steps, recipes=recipes)
 
 
 def enhance_all(
@@ -143,13 +153,13 @@ def _small(pixels_HWC: np.ndarray) -> np.ndarray:
 
 def write_contact_sheet(folder: Path, results: Sequence[Done]) -> Path | None:
     """One page with every photo before and after; None if there is nothing to show."""
-    shown = [done for done in results if done.before is not None]
-    if not shown:
-        return None
     pairs = [
         (Shot(done.before, done.photo.name), Shot(done.after, ", ".join(done.enhancement.edits) or "left as it is"))
-        for done in shown
+        for done in results
+        if done.before is not None and done.after is not None and done.enhancement is not None
     ]
+    if not pairs:
+        return None
     file = folder / CONTACT_SHEET
     contact_sheet(pairs, side=_SHEET_SIDE).save(file, "JPEG", quality=90)
     return file

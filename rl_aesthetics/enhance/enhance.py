@@ -123,7 +123,7 @@ def open_session(
     judged = seen if same else view(scorer.size)
 
     def score(photos_B: np.ndarray, states_B: np.ndarray) -> np.ndarray:
-        return scorer.score(judged(photos_B, states_B).transpose(0, 2, 3, 1))
+        return scorer.score(list(judged(photos_B, states_B).transpose(0, 2, 3, 1)))
 
     return EditSession(space, seen, agent=agent, score=score)
 

@@ -14,7 +14,7 @@ from rl_aesthetics.enhance.enhance import Enhancement
 from rl_aesthetics.errors import UserError
 from rl_aesthetics.files.atomic import write_file
 from rl_aesthetics.photos.formats import SUFFIXES
-from rl_aesthetics.photos.metadata import read_header
+from rl_aesthetics.photos.metadata import read_exif, read_header
 from rl_aesthetics.photos.write import encode_photo
 
 FORMATS = {"png": ".png", "jpeg": ".jpg", "tiff": ".tif"}
@@ -101,8 +101,8 @@ def write_enhancement(
         "height": enhancement.photo_HWC.shape[0],
         "agent_file": str(agent_file),
     }
-    header = read_header(photo)
-    write_file(result, encode_photo(enhancement.photo_HWC, result.suffix, header.exif, header.icc_profile))
+    exif, profile = read_exif(photo).block, read_header(photo).icc_profile
+    write_file(result, encode_photo(enhancement.photo_HWC, result.suffix, exif, profile))
     write_file(record, (json.dumps(description, indent=2, allow_nan=False) + "\n").encode())
 
 

@@ -16,8 +16,8 @@ import gymnasium as gym
 import numpy as np
 
 from rl_aesthetics.datasets.dataset import RLDataset
-from rl_aesthetics.edits.registry import STOP, TRANSFORMS
 from rl_aesthetics.edits.space import check_shows_edits, edit_space
+from rl_aesthetics.edits.transforms import STOP, TRANSFORMS
 from rl_aesthetics.episodes.task import Task
 from rl_aesthetics.photos.quality import pixel_change
 from rl_aesthetics.photos.resize import reduce_image

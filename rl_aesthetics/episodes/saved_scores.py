@@ -83,7 +83,7 @@ class SavedScores:
             self.path.parent.mkdir(exist_ok=True)
             cache.add(scored_N)
             cache.save(self.path)
-        except OSError as error:
-            _log.warning("Scores are not kept for the next run: cannot write %s (%s)", self.path, error.strerror)
+        except (OSError, UserError) as error:
+            _log.warning("Scores are not kept for the next run: %s", error)
             return False
         return True

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 import gymnasium as gym
 import numpy as np
 
-from rl_aesthetics.edits.registry import REVERSIBLE, STOP
+from rl_aesthetics.edits.transforms import REVERSIBLE, STOP
 from rl_aesthetics.rewards import Reward, ScoreDifference
 
 

@@ -47,7 +47,7 @@ class ImageEditVectorEnv(VectorEnv):
         photos: EpisodePhotos | None = None,
     ):
         self.task = task = task or Task()
-        self.num_envs, self.space = num_envs, edit_space(task.actions)
+        self.num_envs, self.space = num_envs, edit_space(task.actions) if photos is None else photos.space
         self.single_observation_space, self.single_action_space = task.spaces()
         self.observation_space = batch_space(self.single_observation_space, num_envs)
         self.action_space = batch_space(self.single_action_space, num_envs)

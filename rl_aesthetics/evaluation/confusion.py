@@ -8,8 +8,8 @@ from functools import lru_cache
 
 import numpy as np
 
-from rl_aesthetics.edits.registry import TRANSFORMS
 from rl_aesthetics.edits.transform import ADD
+from rl_aesthetics.edits.transforms import TRANSFORMS
 from rl_aesthetics.evaluation.trajectories import NONE, Trajectory
 
 

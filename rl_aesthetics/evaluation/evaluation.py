@@ -106,7 +106,7 @@ class Evaluation:
 
     def _exact(self, finals_N: np.ndarray, final_N: np.ndarray, original_N: np.ndarray) -> np.ndarray:
         if not self.photos.acts_on_given:
-            return finals_N == algebra.ORIGINAL
+            return np.asarray(finals_N == algebra.ORIGINAL)
         exact_N = np.zeros(len(finals_N), bool)
         for place in np.flatnonzero(np.isclose(final_N, original_N, atol=1e-5)).tolist():  # equal pixels, equal scores
             result_HWC = self.result(place, int(finals_N[place]))

@@ -67,7 +67,7 @@ class Oracle:
 
     def ends(self, start: int) -> Ends | None:
         """Where episodes that begin in `start` can end; None if in more than `MAX_ENDS` states."""
-        # In a reversible space the same ways lead from everywhere, since edits act on states from the right.
+        # In a group the same ways lead from everywhere, since edits act on states from the right.
         begun = algebra.ORIGINAL if self.space.is_group else start
         if begun not in self._ends:
             self._ends[begun] = self._search(begun)

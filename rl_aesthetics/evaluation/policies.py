@@ -46,6 +46,7 @@ def juror_policy(space: EditSpace, scores: Callable[[np.ndarray, np.ndarray], np
         scores_BA = scores(np.repeat(photos_B, len(space)), following_BA.ravel()).reshape(following_BA.shape)
         if space.stop is not None:  # STOP unless an edit is better
             scores_BA[:, space.stop] = np.nextafter(scores_BA[:, space.stop], np.inf)
-        return scores_BA.argmax(1)
+        best_B: np.ndarray = scores_BA.argmax(1)
+        return best_B
 
     return choose

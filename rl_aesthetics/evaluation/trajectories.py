@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from rl_aesthetics.agents.edit_session import Step
-from rl_aesthetics.edits.registry import STOP
+from rl_aesthetics.edits.transforms import STOP
 from rl_aesthetics.errors import UserError
 
 if TYPE_CHECKING:
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from rl_aesthetics.evaluation.episodes import Episodes
     from rl_aesthetics.evaluation.evaluation import Evaluation
 
-TRAJECTORIES = "episodes.jsonl"
 KINDS = ("exact", "recovered", "improved", "unchanged", "worse")
 SORTS = ("judged", "worst", "best", "surprise", "photo")
 Kind = Literal["exact", "recovered", "improved", "unchanged", "worse"]
@@ -31,11 +30,11 @@ NONE = "none"
 
 @dataclass(frozen=True)
 class Verdict:
-    """What others than the agent's own juror make of a result (`judges`).
+    """What others than the agent's own juror make of a result (`reward_hacking`).
 
     Attributes:
         quality: PSNR in dB, SSIM and FLIP to the original by their names in lower case, each before and after.
-        judges: scores of jurors that training never used by name, each before and after.
+        judges: scores of held-out judges by name, each before and after.
         fooled: own score up, others down.
     """
 
@@ -80,7 +79,8 @@ class Trajectory:
     @property
     def final(self) -> float:
         """The score in the end."""
-        return self.steps[-1].score if self.steps else self.degraded
+        score = self.steps[-1].score if self.steps else None
+        return self.degraded if score is None else score
 
     @property
     def kind(self) -> Kind:

@@ -8,14 +8,14 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from rl_aesthetics.edits.registry import STOP
 from rl_aesthetics.edits.space import edit_space
+from rl_aesthetics.edits.transforms import STOP
 from rl_aesthetics.edits.view import edit_observations
 from rl_aesthetics.networks.q_network import QNetwork
 from rl_aesthetics.networks.trunks import WIDTHS, FoldedTrunk, convolution_trunk
 
 
-class EditScoring(QNetwork):
+class Afterstate(QNetwork):
     """Looks at what each action would produce: Q(s, a) + score(s) = f(edit(s, a)), one function for all actions.
 
     f has two outputs for an image: the value of going on from it, and the value of stopping at it (the action STOP).
@@ -23,39 +23,41 @@ class EditScoring(QNetwork):
     images for a state. Learning looks only at the action that was taken.
 
     Args:
+        widths: channels of the convolutions (`convolution_trunk`); fewer act and learn faster. `WIDTHS` if left out.
         value_range: the least and the greatest value there can be, if that is known (the scores' range, and the bonus).
             Then f is a logistic regression on that range, learned by cross-entropy, which has no vanishing gradients
             where Huber's loss behind a sigmoid would, and cannot overshoot (compare arXiv 2403.03950).
         values_include_score: False where Q alone is what depends on the result only (`Reward.telescopes`).
-        widths: channels of the convolutions (`convolution_trunk`); fewer act and learn faster.
         mirror: in evaluation mode, outputs are means over an image and its mirror image; rollout workers do without.
     """
 
     values_include_score = True
+    trunk: nn.Sequential
 
     def __init__(
         self,
         actions: Sequence[str],
-        size: int = 64,
+        size: int,
+        *,
+        widths: Sequence[int] | None = None,
         value_range: tuple[float, float] | None = None,
         values_include_score: bool = True,
-        widths: Sequence[int] = WIDTHS,
         mirror: bool = False,
     ):
         super().__init__(actions, size)
-        self.mirror = mirror
-        self.value_range, self.values_include_score = value_range, values_include_score
+        self.mirror, self.value_range, self.values_include_score = mirror, value_range, values_include_score
+        widths = widths or WIDTHS
         self._folded: FoldedTrunk | None = None
         self.register_load_state_dict_post_hook(lambda network, _: network._forget_folded())
         self.trunk = convolution_trunk(widths)
         self.head = nn.Linear(widths[-1], 2)
-        self.to(memory_format=torch.channels_last)
+        self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.edits = tuple(name for name in self.actions if name != STOP)
         space = edit_space(self.actions)
         first_A = space.after(0, np.arange(len(self.actions)))
         self.first_states_A = first_A if space.renders_reductions(first_A, size).all() else None
 
-    def train(self, mode: bool = True) -> EditScoring:
+    def train(self, mode: bool = True) -> Afterstate:
         self._forget_folded()
         return super().train(mode)
 

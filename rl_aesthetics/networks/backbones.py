@@ -75,6 +75,9 @@ class BackboneTrunk(nn.Module):
         UserError: transformers is missing, or the weights cannot be had or are of another kind.
     """
 
+    mean_C11: Tensor
+    std_C11: Tensor
+
     def __init__(
         self,
         name: str,
@@ -85,8 +88,6 @@ class BackboneTrunk(nn.Module):
     ):
         super().__init__()
         self.frozen = frozen
-        if pretrained is not None and architecture is not None:
-            raise UserError(f"network {name!r}: the architecture comes with the pretrained weights; leave it out")
         self.model = _read(name, pretrained) if pretrained is not None else _random(name, architecture)
         mean, std = (0.5,) * 3, (0.5,) * 3
         if pretrained is not None if imagenet is None else imagenet:
@@ -104,19 +105,14 @@ class BackboneTrunk(nn.Module):
             return self.model(pixel_values=pixels).pooler_output.flatten(1)
 
 
-def without_files(name: str, options: dict[str, Any]) -> dict[str, Any]:
-    """The options of the same network that need no file: the architecture in place of the weights that it comes from.
+def architecture_of(name: str, pretrained: str) -> dict[str, Any]:
+    """The configuration that weights come with: with it the same network can be made without their files.
 
-    What an agent file and rollout workers are told, which have the weights from elsewhere.
+    Raises:
+        UserError: there are no such weights, or they are of another kind.
     """
-    if name not in BACKBONES or options.get("pretrained") is None:
-        return options
-    architecture = _config(name, str(options["pretrained"])).to_diff_dict()
-    return {
-        **{option: value for option, value in options.items() if option != "pretrained"},
-        "architecture": {key: value for key, value in architecture.items() if key not in ABOUT_LABELS},
-        "imagenet": options.get("imagenet", True),
-    }
+    architecture = _config(name, pretrained).to_diff_dict()
+    return {key: value for key, value in architecture.items() if key not in ABOUT_LABELS}
 
 
 def _transformers(name: str) -> Any:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from rl_aesthetics.edits import edit_state, tone
-from rl_aesthetics.edits.registry import STOP, TRANSFORMS
+from rl_aesthetics.edits.transforms import STOP, TRANSFORMS
 
 _SIDE = 16  # tone shows in few pixels
 

@@ -12,6 +12,9 @@ from torch import Tensor, nn
 
 from rl_aesthetics.networks.heads import ActionHead, of_actions, project
 
+UNSETTLED = -1.5, 1.5
+"""Between which returns lie where nobody said so."""
+
 
 class QNetwork(nn.Module):
     """Values of all actions for a batch of observations.
@@ -24,12 +27,10 @@ class QNetwork(nn.Module):
         values_include_score: the outputs are Q(s, a) + score(s). Rewards are differences of scores, so this sum does
             not depend on score(s): it is the value of what the action leads to, on the scale of the scores. The arg max
             is the same; the learner puts the scores into its targets.
-        bf16: whether `features` computes in bfloat16, by autocast.
-        mirror: whether `EditScoring` looks at the mirror image, too, when acting (`ToneTrunk` has its own).
+        mirror: whether `Afterstate` looks at the mirror image, too, when acting.
     """
 
     values_include_score = False
-    bf16 = False
     mirror = False
     trunk: nn.Module
 
@@ -42,10 +43,9 @@ class QNetwork(nn.Module):
         raise NotImplementedError
 
     def features(self, images_BCHW: Tensor) -> Tensor:
-        """What `self.trunk` makes of images, float32 `(B, F)`: in bfloat16 on the way, if that is wanted."""
-        with torch.autocast(images_BCHW.device.type, torch.bfloat16, enabled=self.bf16):
-            features_BF = self.trunk(images_BCHW)
-        return features_BF.float()
+        """What `self.trunk` makes of images, float32 `(B, F)`."""
+        features_BF: Tensor = self.trunk(images_BCHW)
+        return features_BF
 
     def taken(self, observations_BCHW: Tensor, actions_B: Tensor) -> Tensor:
         """float32 `(B,)`: the values of one action each, which is what learning needs."""
@@ -80,9 +80,11 @@ class HeadPerAction(QNetwork):
         hidden: width of the head's hidden layer.
         dueling: a stream for the value of the state and one for the advantages of actions (arXiv 1511.06581).
         num_atoms: more than 1 learns the distribution of the return over so many values (C51, arXiv 1707.06887).
-        value_support: the least and the greatest of these values.
+        value_support: the least and the greatest of these values; `UNSETTLED` if left out.
         noisy: learned noise on the head's weights in place of random actions (arXiv 1706.10295).
     """
+
+    support_Z: Tensor
 
     def __init__(
         self,
@@ -93,7 +95,7 @@ class HeadPerAction(QNetwork):
         *,
         dueling: bool = False,
         num_atoms: int = 1,
-        value_support: tuple[float, float] = (-1.5, 1.5),
+        value_support: tuple[float, float] | None = None,
         noisy: bool = False,
     ):
         super().__init__(actions, size)
@@ -101,7 +103,8 @@ class HeadPerAction(QNetwork):
         with torch.no_grad():
             features = trunk(torch.zeros(1, channels_of(trunk), size, size, dtype=torch.uint8)).shape[1]
         self.head = ActionHead(features, hidden, len(self.actions), num_atoms, dueling, noisy)
-        self.register_buffer("support_Z", torch.linspace(*value_support, num_atoms), persistent=False)
+        low, high = value_support or UNSETTLED
+        self.register_buffer("support_Z", torch.linspace(low, high, num_atoms), persistent=False)
         self.distributional = num_atoms > 1
         self.train()
 

@@ -69,7 +69,7 @@ def convolution_trunk(widths: Sequence[int] = WIDTHS) -> nn.Sequential:
     """3×3 convolutions with batch norm, halving the side in all but the last, then global average pooling.
 
     uint8 RGB `(B, 3, S, S)` to float32 `(B, widths[-1])`; with `WIDTHS` about 0.33 M parameters. The same layers judge
-    (the pocket juror) and act (the edit-scoring network), so one can start from the other.
+    (the pocket juror) and act (the afterstate network), so one can start from the other.
     """
     layers: list[nn.Module] = [Normalise()]
     channels = 3
@@ -92,10 +92,13 @@ class FoldedTrunk:
         layers: list[nn.Module] = []
         for layer in trunk:
             if isinstance(layer, nn.BatchNorm2d):
-                layers[-1] = fuse_conv_bn_eval(layers[-1], layer)
+                convolution = layers[-1]
+                assert isinstance(convolution, nn.Conv2d)
+                layers[-1] = fuse_conv_bn_eval(convolution, layer)
             else:
                 layers.append(layer)
-        self.layers = nn.Sequential(*layers).eval().to(memory_format=torch.channels_last)
+        self.layers = nn.Sequential(*layers).eval()
+        self.layers.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     def __call__(self, images_BCHW: Tensor) -> Tensor:
         return torch.cat([self.layers(chunk) for chunk in images_BCHW.split(self.CHUNK)])

@@ -9,7 +9,7 @@ from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from rl_aesthetics.edits.registry import STOP, TRANSFORMS
+from rl_aesthetics.edits.transforms import STOP, TRANSFORMS
 
 HERE = Path(__file__).parent
 STATIC = HERE / "static"

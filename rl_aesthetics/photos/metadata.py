@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,8 +24,6 @@ class PhotoHeader:
         kind: Pillow's name of the format, one of `FORMATS`.
         width, height: as the pixels are stored, before the orientation is applied.
         deep: whether its channels have 16 bits.
-        orientation: EXIF's, 1 to 8; 1 is upright.
-        exif: its EXIF block, with the orientation set to upright; empty if there is none.
         icc_profile: its colour profile, where it belongs to its RGB pixels.
     """
 
@@ -31,9 +31,20 @@ class PhotoHeader:
     width: int
     height: int
     deep: bool
-    orientation: int
-    exif: bytes
     icc_profile: bytes | None
+
+
+@dataclass(frozen=True)
+class Exif:
+    """A photo's EXIF block.
+
+    Attributes:
+        block: with the orientation set to upright; empty if there is none.
+        orientation: as the file says, 1 to 8; 1 is upright.
+    """
+
+    block: bytes = b""
+    orientation: int = 1
 
 
 def read_header(path: str | Path) -> PhotoHeader:
@@ -43,23 +54,35 @@ def read_header(path: str | Path) -> PhotoHeader:
         PhotoError: missing, not an image of the `FORMATS`, broken, or of more than `MAX_PIXELS` pixels.
     """
     path = Path(path)
-    with reasons(path), warnings.catch_warnings():
-        warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # MAX_PIXELS decides
-        with Image.open(path, formats=FORMATS) as image:
+    with _opened(path) as image:
+        # Grey and CMYK pixels become RGB, and their profiles would say something else about them.
+        profile = image.info.get("icc_profile") if image.mode in ("RGB", "RGBA", "P") else None
+        return PhotoHeader(image.format or "", *image.size, _is_deep(path, image), profile)
+
+
+def read_exif(path: str | Path) -> Exif:
+    """Read a photo's EXIF block. A PNG is decoded for it, since there it may come after the pixels.
+
+    Raises:
+        PhotoError: as `read_header`, or cut off.
+    """
+    with _opened(Path(path)) as image:
+        exif = image.getexif()
+        orientation = int(exif.get(_ORIENTATION, 1))
+        if orientation != 1:
+            exif[_ORIENTATION] = 1
+        return Exif(exif.tobytes() if len(exif) else b"", orientation)
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[Image.Image]:
+    with reasons(path):
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # MAX_PIXELS decides
+            image = Image.open(path, formats=FORMATS)
+        with image:
             check_size(path, *image.size)
-            exif = image.getexif()
-            orientation = int(exif.get(_ORIENTATION, 1))
-            if orientation != 1:
-                exif[_ORIENTATION] = 1
-            return PhotoHeader(
-                image.format or "",
-                *image.size,
-                deep=_is_deep(path, image),
-                orientation=orientation,
-                exif=exif.tobytes() if len(exif) else b"",
-                # Grey and CMYK pixels become RGB, and their profiles would say something else about them.
-                icc_profile=image.info.get("icc_profile") if image.mode in ("RGB", "RGBA", "P") else None,
-            )
+            yield image
 
 
 def check_size(path: str | Path, width: int, height: int) -> None:

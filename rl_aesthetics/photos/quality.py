@@ -98,4 +98,5 @@ def measure(photos: Sequence[np.ndarray], originals: Sequence[np.ndarray]) -> Ph
 def pixel_change(before_BCHW: np.ndarray, after_BCHW: np.ndarray) -> np.ndarray:
     """Mean absolute difference of uint8 RGB images, float32 `(B,)` in [0, 1]; a fourth channel does not count."""
     before, after = (images[:, :3].reshape(len(images), -1).astype(np.int16) for images in (before_BCHW, after_BCHW))
-    return (np.abs(after - before).mean(axis=1) / 255).astype(np.float32)
+    change_B: np.ndarray = (np.abs(after - before).mean(axis=1) / 255).astype(np.float32)
+    return change_B

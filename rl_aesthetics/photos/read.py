@@ -16,7 +16,7 @@ import numpy as np
 from PIL import Image, ImageCms, ImageOps
 
 from rl_aesthetics.photos.formats import FORMATS, PhotoError, reasons
-from rl_aesthetics.photos.metadata import check_size, read_header
+from rl_aesthetics.photos.metadata import check_size, read_exif, read_header
 from rl_aesthetics.photos.resize import crop_even, fit_within, fitted_sides
 
 MIN_SIDE = 64
@@ -57,9 +57,9 @@ def read_photo_file(path: str | Path) -> PhotoFile:
         PhotoError: as `read_photo`.
     """
     path = Path(path)
-    header = read_header(path)
-    pixels_HWC = _read_deep(path, header.orientation) if header.deep else read_photo(path)
-    return PhotoFile(pixels_HWC, header.kind, header.exif, header.icc_profile)
+    header, exif = read_header(path), read_exif(path)
+    pixels_HWC = _read_deep(path, exif.orientation) if header.deep else read_photo(path)
+    return PhotoFile(pixels_HWC, header.kind, exif.block, header.icc_profile)
 
 
 def read_photo(path: str | Path, at_least: int | None = None) -> np.ndarray:
@@ -133,9 +133,10 @@ def to_rgb(path: str | Path, image: Image.Image) -> Image.Image:
     if image.mode == "CMYK" and (profile := image.info.get("icc_profile")):
         try:
             source = ImageCms.ImageCmsProfile(io.BytesIO(profile))
-            return ImageCms.profileToProfile(image, source, ImageCms.createProfile("sRGB"), outputMode="RGB")
+            managed = ImageCms.profileToProfile(image, source, ImageCms.createProfile("sRGB"), outputMode="RGB")
         except (ImageCms.PyCMSError, OSError):
-            return image.convert("RGB")  # a broken profile says nothing about the pixels
+            managed = None  # a broken profile says nothing about the pixels
+        return image.convert("RGB") if managed is None else managed
     if image.mode in ("RGBA", "LA", "PA", "La", "RGBa") or "transparency" in image.info:
         image = image.convert("RGBA")
         return Image.alpha_composite(Image.new("RGBA", image.size, "white"), image).convert("RGB")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import struct
 import zlib
+from typing import Any
 
 import cv2
 import numpy as np
@@ -34,7 +35,7 @@ def encode_photo(pixels_HWC: np.ndarray, suffix: str, exif: bytes = b"", icc_pro
     image, encoded = Image.fromarray(np.ascontiguousarray(pixels_HWC[..., ::-1])), io.BytesIO()
     # 24 megapixels at PNG level 1, 3, 6: 17.1, 15.7, 13.5 MB in 2.8, 4.2, 11.8 s. JPEG would blur sharp edges of colour
     # if it halved the resolution of colour.
-    options = {
+    options: dict[str, Any] = {
         ".png": {"format": "PNG", "compress_level": 1},
         ".jpg": {"format": "JPEG", "quality": 95, "subsampling": 0},
     }.get(suffix, {"format": "TIFF", "compression": "tiff_lzw"})
@@ -59,7 +60,7 @@ def encode_webp(pixels_HWC: np.ndarray, icc_profile: bytes | None = None, qualit
 def _deep_png(pixels_HWC: np.ndarray, exif: bytes, icc_profile: bytes | None) -> bytes:
     # The lower byte of 16 bits is noise, in which zlib searches for repetitions in vain: without it 24 megapixels take
     # 1.8 in place of 5.5 s of CPU and as much space, within 5 %.
-    quick = (cv2.IMWRITE_PNG_COMPRESSION, 1, cv2.IMWRITE_PNG_FILTER, cv2.IMWRITE_PNG_FILTER_SUB)
+    quick: tuple[int, ...] = (cv2.IMWRITE_PNG_COMPRESSION, 1, cv2.IMWRITE_PNG_FILTER, cv2.IMWRITE_PNG_FILTER_SUB)
     quick += (cv2.IMWRITE_PNG_STRATEGY, cv2.IMWRITE_PNG_STRATEGY_RLE)
     encoded, data = cv2.imencode(".png", pixels_HWC, quick)
     if not encoded:

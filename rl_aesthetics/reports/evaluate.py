@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from rl_aesthetics.agents.agent import DQNAgent
 from rl_aesthetics.agents.edit_session import Policy
 from rl_aesthetics.datasets.dataset import RLDataset
-from rl_aesthetics.evaluation import reward_hacking as judges
+from rl_aesthetics.errors import Progress
+from rl_aesthetics.evaluation import reward_hacking
 from rl_aesthetics.evaluation.compatibility import check_actions
 from rl_aesthetics.evaluation.episodes import Episodes
 from rl_aesthetics.evaluation.evaluation import Evaluation
 from rl_aesthetics.evaluation.oracle import Oracle
 from rl_aesthetics.evaluation.policies import agent_policy, juror_policy, random_policy, stop_policy
 from rl_aesthetics.evaluation.trajectories import trajectories_of
-from rl_aesthetics.plan.task import task_of_agent
+from rl_aesthetics.plan.tasks import task_of_agent
 from rl_aesthetics.reports import report
 from rl_aesthetics.scores.scorer import Scorer, is_full_reference
 
@@ -31,9 +33,9 @@ def evaluate(
     agent_file: Path | str = "",
     max_steps: int | None = None,
     oracle: bool = True,
-    progress: Callable[[str, int, int], None] | None = None,
-    jurors: Mapping[str, Scorer] | None = None,
-) -> dict:
+    progress: Progress | None = None,
+    held_out: Mapping[str, Scorer] | None = None,
+) -> dict[str, Any]:
     """Let an agent edit every photo of a split, put it beside the baselines, and write the report.
 
     `rl_aesthetics.reports.report` says what is in `output_dir` afterwards. All scores are asked of
@@ -45,7 +47,7 @@ def evaluate(
         oracle: search exhaustively for the best that could be had, which takes most of the time: up to 1,797 scores a
             photo with five steps. Without it there is no `oracle_fraction` and no `exhaustive_oracle`.
         progress: told what is being done, how many of its parts are done, and how many there are.
-        jurors: further judges by name, which training never used.
+        held_out: judges by name, which training never used.
 
     Returns:
         The content of `summary.json`.
@@ -89,14 +91,14 @@ def evaluate(
     }
     summary = report.summarise(evaluation, agents, runs, described)
     judgement = None
-    if jurors or evaluation.photos.acts_on_given:  # where edits can be undone exactly, `exact` says it all
-        judgement = judges.judge(evaluation, agents, dict(jurors or {}))
-        undegraded = judges.leaves_alone(evaluation, agent_policy(agent))
-        summary["quality"] = judges.summarise(judgement, undegraded)
+    if held_out or evaluation.photos.acts_on_given:  # where edits can be undone exactly, `exact` says it all
+        judgement = reward_hacking.judge(evaluation, agents, held_out)
+        undegraded = reward_hacking.leaves_alone(evaluation, agent_policy(agent))
+        summary["quality"] = reward_hacking.summarise(judgement, undegraded)
     trajectories = trajectories_of(agent, evaluation, agents)
     if judgement is not None:
-        trajectories = judges.attach(trajectories, judgement)
+        trajectories = reward_hacking.attach(trajectories, judgement)
     report.write(Path(output_dir), evaluation, agents, summary, trajectories)
     if judgement is not None:
-        judges.write(Path(output_dir), evaluation, agents, judgement, summary["quality"])
+        reward_hacking.write(Path(output_dir), evaluation, agents, judgement, summary["quality"])
     return summary

@@ -8,7 +8,7 @@ from typing import Any
 
 from markupsafe import Markup
 
-from rl_aesthetics.edits.registry import TRANSFORMS
+from rl_aesthetics.edits.transforms import TRANSFORMS
 from rl_aesthetics.evaluation.confusion import by_edit, confusion, undoing
 from rl_aesthetics.evaluation.trajectories import KINDS, Trajectory
 from rl_aesthetics.reports import charts
@@ -87,7 +87,8 @@ def quality_table(summary: Mapping[str, Any]) -> list[tuple[str, str, str, str]]
     rows = [
         (
             heading,
-            *(f"{quality[when][name]:.{digits}f}" for when in ("before", "after")),
+            f"{quality['before'][name]:.{digits}f}",
+            f"{quality['after'][name]:.{digits}f}",
             f"{quality['psnr_improved']:.0%}" if name == "psnr" else "–",
         )
         for name, (heading, digits) in MEASURES.items()
@@ -130,11 +131,11 @@ def evaluation_charts(trajectories: Sequence[Trajectory]) -> dict[str, Markup]:
 
 def kind_counts(trajectories: Sequence[Trajectory]) -> dict[str, int]:
     """How many episodes ended in each way, those that occur, best first."""
-    counts = Counter(one.kind for one in trajectories)
+    counts = Counter[str](one.kind for one in trajectories)
     return {kind: counts[kind] for kind in KINDS if counts[kind]}
 
 
-def choices(trajectories: Sequence[Trajectory]) -> dict[str, list]:
+def choices(trajectories: Sequence[Trajectory]) -> dict[str, Any]:
     """What can be filtered by: kinds, first actions, depths."""
     return {
         "kinds": list(kind_counts(trajectories)),

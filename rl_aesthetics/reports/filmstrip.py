@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from rl_aesthetics.edits.registry import STOP
-from rl_aesthetics.edits.space import edit_space
+from rl_aesthetics.edits import recipe
+from rl_aesthetics.edits.transforms import STOP
 from rl_aesthetics.reports.pictures import Shot
 
 if TYPE_CHECKING:
@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     from rl_aesthetics.evaluation.episodes import Episodes
     from rl_aesthetics.evaluation.evaluation import Evaluation
 
-FILMSTRIP = "filmstrip.jsonl"
 PHOTOS, MOMENTS = 8, 8
 
 
@@ -93,11 +92,7 @@ def edited(dataset: RLDataset, image_id: int, edits: Sequence[str]) -> np.ndarra
         KeyError: the split has no such photo, or there is no such edit.
     """
     place = {record.image_id: place for place, record in enumerate(dataset.records)}[image_id]
-    photo = dataset.degraded(place)
-    if not edits:
-        return photo
-    space = edit_space(tuple(dict.fromkeys(edits)))
-    return space.render(photo, space.walk(edits)[-1])
+    return recipe.render(dataset.degraded(place), edits)
 
 
 def draw_filmstrip(dataset: RLDataset, moments: Sequence[Moment]) -> Image.Image:

@@ -24,22 +24,21 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from PIL import Image, ImageDraw, ImageFont
 from rich.table import Table
 
-from rl_aesthetics.edits.registry import STOP, TRANSFORMS
+from rl_aesthetics.edits.transforms import STOP, TRANSFORMS
 from rl_aesthetics.errors import UserError
-from rl_aesthetics.evaluation.trajectories import TRAJECTORIES, Trajectory, write_trajectories
+from rl_aesthetics.evaluation.trajectories import Trajectory, write_trajectories
+from rl_aesthetics.files.run_files import BEFORE_AFTER, PICTURES, REPORT, RESULTS, SUMMARY, TRAJECTORIES
+from rl_aesthetics.reports.before_after import before_after
+from rl_aesthetics.reports.episode_pictures import write_pictures
 from rl_aesthetics.reports.evaluation_view import ORIGINAL_NOTE, policy_name, uses_originals
 from rl_aesthetics.reports.report_page import render_report
-from rl_aesthetics.reports.report_pictures import write_pictures
 
 if TYPE_CHECKING:
     from rl_aesthetics.evaluation.episodes import Episodes
     from rl_aesthetics.evaluation.evaluation import Evaluation
 
-RESULTS, PICTURES, SUMMARY = "results.csv", "before_after", "summary.json"
-PAGE, CHARTS = "report.html", "pictures"
 
 COLUMNS = (
     "image_id",
@@ -55,11 +54,6 @@ COLUMNS = (
 
 FIRST = 20
 """Photos that get a picture."""
-
-_PANEL = 288  # the least width of a panel, so that its caption can be read beside small photos
-_MARGIN, _LINE, _TEXT, _TITLE = 16, 22, 15, 18
-_INK, _FAINT, _PAPER = (32, 33, 36), (110, 113, 118), (255, 255, 255)
-_BETTER, _WORSE = (19, 115, 51), (179, 38, 30)
 
 
 def numbers(episodes: Episodes) -> dict[str, float | int | None]:
@@ -146,19 +140,19 @@ def write(
     beside = Path(tempfile.mkdtemp(prefix=".evaluation-", dir=output_dir))
     try:
         _write_results(beside / RESULTS, evaluation, episodes)
-        _write_pictures(beside / PICTURES, evaluation, episodes)
+        _write_pictures(beside / BEFORE_AFTER, evaluation, episodes)
         text = json.dumps(summary, indent=2, allow_nan=False)
         (beside / SUMMARY).write_text(text + "\n", encoding="utf-8")
-        (beside / CHARTS).mkdir()
+        (beside / PICTURES).mkdir()
         if trajectories:
             write_trajectories(beside / TRAJECTORIES, trajectories)
-            (beside / PAGE).write_text(render_report(evaluation.dataset, trajectories, summary), encoding="utf-8")
-            write_pictures(beside / CHARTS, evaluation.dataset, trajectories)
+            (beside / REPORT).write_text(render_report(evaluation.dataset, trajectories, summary), encoding="utf-8")
+            write_pictures(beside / PICTURES, evaluation.dataset, trajectories)
         (output_dir / SUMMARY).unlink(missing_ok=True)  # of an older report, whose other files go now
-        for name in (PICTURES, CHARTS):
+        for name in (BEFORE_AFTER, PICTURES):
             if (output_dir / name).exists():
                 os.replace(output_dir / name, beside / f"old_{name}")
-        for name in (PICTURES, CHARTS, RESULTS, TRAJECTORIES, PAGE, SUMMARY):
+        for name in (BEFORE_AFTER, PICTURES, RESULTS, TRAJECTORIES, REPORT, SUMMARY):
             if (beside / name).exists():
                 os.replace(beside / name, output_dir / name)
             else:
@@ -219,59 +213,9 @@ def _write_pictures(folder: Path, evaluation: Evaluation, episodes: Episodes) ->
         )
 
 
-def before_after(
-    title: str,
-    photos_BGR: Sequence[np.ndarray],
-    captions: Sequence[str],
-    scores: Sequence[float],
-    names: Sequence[str] = ("degraded", "edited", "original"),
-) -> Image.Image:
-    """Photos side by side, each with its name, its score and a caption, which wraps.
-
-    Args:
-        photos_BGR: uint8 `(H, W, 3)` each, of one size; enlarged by a whole factor where captions need the room.
-        captions: such as what was done to each; in Latin letters, for Pillow's own font has no others.
-        scores: one a photo; those after the first are coloured by whether they are above or below the first.
-    """
-    height, width = photos_BGR[0].shape[:2]
-    factor = -(-_PANEL // width)
-    panel = width * factor
-    title_font, font = ImageFont.load_default(_TITLE), ImageFont.load_default(_TEXT)
-    wrapped = [_wrapped(caption, font, panel) for caption in captions]
-    top = _MARGIN + _TITLE + 12
-    rows = 1 + max(map(len, wrapped))
-    sheet = Image.new(
-        "RGB",
-        (len(photos_BGR) * (panel + _MARGIN) + _MARGIN, top + height * factor + 10 + rows * _LINE + _MARGIN),
-        _PAPER,
-    )
-    draw = ImageDraw.Draw(sheet)
-    draw.text((_MARGIN, _MARGIN), title, _INK, title_font)
-    for k, (photo, score, lines) in enumerate(zip(photos_BGR, scores, wrapped, strict=True)):
-        image = Image.fromarray(np.ascontiguousarray(photo[..., ::-1]))
-        left, below = _MARGIN + k * (panel + _MARGIN), top + height * factor + 10
-        sheet.paste(image.resize((panel, height * factor), Image.Resampling.NEAREST), (left, top))
-        draw.text((left, below), names[k], _INK, font)
-        ink = _INK if k == 0 or score == scores[0] else _BETTER if score > scores[0] else _WORSE
-        draw.text((left + panel, below), f"score {score:.3f}", ink, font, anchor="ra")
-        for row, line in enumerate(lines, 1):
-            draw.text((left, below + row * _LINE), line, _FAINT, font)
-    return sheet
-
-
 def titles(names: Iterable[str]) -> list[str]:
     """What actions do, for people."""
     return [name if name == STOP else TRANSFORMS[name].title for name in names]
-
-
-def _wrapped(text: str, font: ImageFont.FreeTypeFont, width: int) -> list[str]:
-    lines: list[str] = []
-    for word in text.split():
-        if lines and font.getlength(f"{lines[-1]} {word}") <= width:
-            lines[-1] += f" {word}"
-        else:
-            lines.append(word)
-    return lines
 
 
 def table(summary: Mapping[str, Any]) -> Table:

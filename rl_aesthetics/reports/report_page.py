@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from rl_aesthetics.edits.registry import STOP
-from rl_aesthetics.edits.space import edit_space
+from rl_aesthetics.edits.recipe import render_steps
+from rl_aesthetics.edits.transforms import STOP
 from rl_aesthetics.evaluation.trajectories import Trajectory, select, sorts_of
 from rl_aesthetics.pages.rendering import STATIC, render
 from rl_aesthetics.photos.resize import fit_within
@@ -39,15 +39,6 @@ SHOWN = 100
 SIDE = 168
 
 
-def steps_of(dataset: RLDataset, place: int, trajectory: Trajectory) -> list[np.ndarray]:
-    """The degraded photo and what each edit of an episode made of it, uint8 BGR."""
-    degraded = dataset.degraded(place)
-    if not trajectory.edits:
-        return [degraded]
-    space = edit_space(tuple(trajectory.steps[0].values))
-    return [degraded, *(space.render(degraded, state) for state in space.walk(trajectory.edits))]
-
-
 def data_uri(photo_HWC: np.ndarray, side: int = SIDE) -> str:
     """A small copy of a photo as an address that holds it."""
     content = encode_webp(fit_within(photo_HWC, side), quality=72, method=4)
@@ -71,7 +62,7 @@ def render_report(
     pictures: dict[tuple[int, int | str], str] = {}
     for trajectory in chosen:
         place = places[trajectory.image_id]
-        for step, photo in enumerate(steps_of(dataset, place, trajectory)):
+        for step, photo in enumerate(render_steps(dataset.degraded(place), trajectory.edits)):
             pictures[trajectory.image_id, step] = data_uri(photo)
         pictures[trajectory.image_id, "original"] = data_uri(dataset.original(place))
     return render(

@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING
 
 from markupsafe import Markup
 
+from rl_aesthetics.files.run_files import FILMSTRIP, METRICS_FILE
 from rl_aesthetics.reports import charts
-from rl_aesthetics.reports.filmstrip import FILMSTRIP, draw_filmstrip, edited, read_filmstrip
+from rl_aesthetics.reports.filmstrip import draw_filmstrip, edited, read_filmstrip
 from rl_aesthetics.reports.pictures import Shot, animate
 
 if TYPE_CHECKING:
     from rl_aesthetics.datasets.dataset import RLDataset
 
-METRICS = "metrics.jsonl"
 
 CURVES: dict[str, tuple[str, dict[str, str], tuple[float, float] | None]] = {
     "success": (
@@ -77,7 +77,7 @@ def write_training_pictures(folder: Path, run: Path, validation_set: RLDataset) 
         validation_set: whose photos the filmstrip shows.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    for name, chart in training_charts(read_metrics(run / METRICS)).items():
+    for name, chart in training_charts(read_metrics(run / METRICS_FILE)).items():
         (folder / f"curve_{name}.svg").write_text(charts.standalone(chart), encoding="utf-8")
     moments = read_filmstrip(run / FILMSTRIP)
     if not moments:

@@ -45,7 +45,6 @@ def make_reward(
     *,
     step_penalty: float = 0.01,
     terminal_bonus: float = 0.1,
-    fidelity_weight: float = 0.0,
     change_limit: float = 1.0,
     change_price: float = 1.0,
     gamma: float = 0.99,
@@ -54,7 +53,7 @@ def make_reward(
     """Build a reward by name.
 
     Args:
-        step_penalty, terminal_bonus, fidelity_weight, change_limit, change_price: the terms that all rewards share.
+        step_penalty, terminal_bonus, change_limit, change_price: the terms that all rewards share.
         gamma: the agent's discount, for rewards that need to know it.
         options: the reward's own, such as `limit` of 'clipped'; numbers.
 
@@ -76,6 +75,6 @@ def make_reward(
         options["gamma"] = gamma
     try:
         prices = {"change_limit": change_limit, "change_price": change_price}
-        return kind(step_penalty, terminal_bonus, fidelity_weight, **prices, **options)
+        return kind(step_penalty, terminal_bonus, **prices, **options)
     except ValueError as error:
         raise UserError(f"reward {name!r}: {error}") from None

@@ -35,22 +35,19 @@ class Step:
 
 @dataclass(frozen=True)
 class Reward:
-    """A reward; subclasses implement `pay` and `bounds`. Four terms are common to all:
+    """A reward; subclasses implement `pay` and `bounds`. Three terms are common to all:
 
         − step_penalty                          for each step, STOP included
         + terminal_bonus · [new ≥ original]     on the last step
-        − fidelity_weight · change              on the last step
         − change_price · [change > change_limit]   on the last step
 
     `change` is the mean absolute difference, in [0, 1], between the pixels that the agent was shown first and those it
-    leaves: the fidelity term asks for the least visible change that earns a score. Pixels were preferred to a number of
-    edits, because a swap of channels is a small change of a grey photo and a great one of a colourful one, and because
-    edits that cannot be undone have no distance.
+    leaves. Pixels were preferred to a number of edits, because a swap of channels is a small change of a grey photo and
+    a great one of a colourful one, and because edits that cannot be undone have no distance.
 
     Attributes:
         step_penalty: in units of the score, at least 0.
         terminal_bonus: paid once, at the end, at least 0.
-        fidelity_weight: the price of changing every pixel from black to white, at least 0.
         change_limit: the greatest change that is free, in (0, 1]; 1 allows everything.
         change_price: what the end costs beyond it. 1 is more than any edit earns where scores lie in [0, 1]; a few
             hundredths ask for good reasons before a photo is visibly changed.
@@ -58,7 +55,6 @@ class Reward:
 
     step_penalty: float = 0.01
     terminal_bonus: float = 0.1
-    fidelity_weight: float = 0.0
     change_limit: float = field(default=1.0, kw_only=True)
     change_price: float = field(default=1.0, kw_only=True)
 
@@ -129,12 +125,11 @@ class Reward:
     @property
     def highest_price(self) -> float:
         """The most that a change can cost."""
-        return self.fidelity_weight + (self.change_price if self.change_limit < 1 else 0.0)
+        return self.change_price if self.change_limit < 1 else 0.0
 
     def price(self, change_B) -> np.ndarray:
-        """What changes of `(B,)` cost, at least 0: the fidelity term and the limit."""
-        change_B = np.asarray(change_B, np.float32)
-        return self.fidelity_weight * change_B + self.change_price * (change_B > self.change_limit)
+        """What changes of `(B,)` cost, at least 0."""
+        return self.change_price * (np.asarray(change_B, np.float32) > self.change_limit)
 
     def at_the_end(self, step: Step) -> np.ndarray:
         """Bonus and the price of change on the last step, 0 before."""

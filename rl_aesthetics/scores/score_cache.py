@@ -6,8 +6,7 @@ that was scored once is never sent to the juror again.
 
 from __future__ import annotations
 
-import os
-import uuid
+import io
 import zipfile
 import zlib
 from pathlib import Path
@@ -15,6 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from rl_aesthetics.errors import UserError
+from rl_aesthetics.files.atomic import write_file
 
 SCORED = np.dtype([("photo", "<u4"), ("state", "<u4"), ("score", "<f4")])
 """A score and what it belongs to, as it travels between processes and lies in files."""
@@ -167,23 +167,17 @@ class ScoreCache:
         """Write the entries; the file appears complete, by rename, or not at all.
 
         Raises:
-            OSError: it cannot be written.
+            UserError: it cannot be written.
         """
-        path = Path(path)
-        partial = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
-        try:
-            with open(partial, "wb") as file:
-                np.savez(
-                    file,
-                    format=np.array(_FORMAT),
-                    scorer=np.array(self.scorer_fingerprint),
-                    photos=np.array(self.photos_fingerprint),
-                    scored=self.entries(),
-                )
-            os.replace(partial, path)
-        except BaseException:
-            partial.unlink(missing_ok=True)
-            raise
+        content = io.BytesIO()
+        np.savez(
+            content,
+            format=np.array(_FORMAT),
+            scorer=np.array(self.scorer_fingerprint),
+            photos=np.array(self.photos_fingerprint),
+            scored=self.entries(),
+        )
+        write_file(Path(path), content.getvalue())
 
     def restore(self, path: Path | str, photos: np.ndarray | None = None) -> int:
         """Take in the entries of a saved cache, so that a second run starts warm.

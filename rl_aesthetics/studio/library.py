@@ -14,17 +14,24 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
-from rl_aesthetics.agents.agent import AGENT_FILE, DQNAgent
+from rl_aesthetics.agents.agent import DQNAgent
 from rl_aesthetics.datasets.annotations import ANNOTATIONS, SPLITS
 from rl_aesthetics.datasets.dataset import RLDataset
+from rl_aesthetics.files.run_files import (
+    AGENT_FILE,
+    BEFORE_AFTER,
+    CONFIG_FILE,
+    EPOCH_AGENTS,
+    METRICS_FILE,
+    SUMMARY,
+    TRAJECTORIES,
+)
 from rl_aesthetics.scores.scorer import Scorer
 
 T = TypeVar("T")
 MAX_DEPTH = 5
 RESCAN_SECONDS = 5.0
-_DEEP = {"images", "originals", "before_after", "checkpoints", "mlartifacts", "mlflow_spool", "node_modules"}
-
-SUMMARY, EPISODES, METRICS = "summary.json", "episodes.jsonl", "metrics.jsonl"
+_DEEP = {"images", "originals", BEFORE_AFTER, EPOCH_AGENTS, "mlartifacts", "mlflow_spool", "node_modules"}
 
 
 @dataclass
@@ -58,7 +65,7 @@ class Library:
         self.root, self.jurors = root, tuple(jurors)
         self._load_scorer, self._more_agents, self._more_datasets = load_scorer, agents, datasets
         self._found, self._looked = Found(), float("-inf")
-        self._cache: dict[tuple, tuple[float, Any]] = {}
+        self._cache: dict[tuple[str, ...], tuple[float, Any]] = {}
         self._lock, self._loading = threading.Lock(), threading.Lock()
 
     def found(self) -> Found:
@@ -76,9 +83,9 @@ class Library:
             name = self.root.resolve().name or "runs" if name == "." else name
             if AGENT_FILE in files:
                 found.agents[name] = path / AGENT_FILE
-            if METRICS in files and "config.yaml" in files:
+            if METRICS_FILE in files and CONFIG_FILE in files:
                 found.trainings[name] = path
-            if SUMMARY in files and EPISODES in files:
+            if SUMMARY in files and TRAJECTORIES in files:
                 found.evaluations[name] = path
             if any((path / split / ANNOTATIONS).is_file() for split in SPLITS if split in folders):
                 found.datasets[name] = path
@@ -112,7 +119,8 @@ class Library:
         with self._loading:
             if key not in self._cache:
                 self._cache[key] = (0.0, self._load_scorer(juror or None, agent))
-            return self._cache[key][1]
+            scorer: Scorer = self._cache[key][1]
+            return scorer
 
     def splits(self, name: str) -> list[str]:
         """The splits of a dataset.
@@ -143,10 +151,11 @@ class Library:
         """`read(path)`, remembered until the file changes."""
         return self._kept((kind,), path, read)
 
-    def _kept(self, kind: tuple, path: Path, read: Callable[[Path], T]) -> T:
+    def _kept(self, kind: tuple[str, ...], path: Path, read: Callable[[Path], T]) -> T:
         changed = path.stat().st_mtime
         key = (*kind, str(path))
         with self._loading:
             if key not in self._cache or self._cache[key][0] != changed:
                 self._cache[key] = (changed, read(path))
-            return self._cache[key][1]
+            kept: T = self._cache[key][1]
+            return kept

@@ -12,8 +12,8 @@ import numpy as np
 
 from rl_aesthetics.agents.agent import DQNAgent
 from rl_aesthetics.agents.edit_session import WHY, EditSession, Look, Stopped
-from rl_aesthetics.edits.registry import STOP, TRANSFORMS
 from rl_aesthetics.edits.space import edit_space
+from rl_aesthetics.edits.transforms import STOP, TRANSFORMS
 from rl_aesthetics.enhance.enhance import editable, finish, open_session, usable_scorer
 from rl_aesthetics.enhance.results import describe_session
 from rl_aesthetics.photos.resize import eight_bits
@@ -35,7 +35,6 @@ class PhotoEpisode:
     def __init__(self, agent: DQNAgent, scorer: Scorer | None, photo: Upload):
         self.agent, self.photo, self.scorer = agent, photo, usable_scorer(scorer)
         self.space = edit_space(agent.actions)
-        self._even = self.space.needs_even_sides
         self._session: EditSession | None = None
 
     @property
@@ -67,12 +66,15 @@ class PhotoEpisode:
             PhotoError: it cannot be decoded.
             ScoringError: the juror cannot answer.
         """
-        self.photo.load((self.agent.size, *(() if self.scorer is None else (self.scorer.size,))), self._even)
+        even, sizes = self.space.needs_even_sides, [self.agent.size]
+        if self.scorer is not None:
+            sizes.append(self.scorer.size)
+        self.photo.load(sizes, even)
         self._session = open_session(
             self.agent,
             self.scorer,
             self.space,
-            lambda size: self.photo.reduction(size, self._even),
+            lambda size: self.photo.reduction(size, even),
             lambda: eight_bits(editable(self.space, self.photo.pixels())),
         )
 
@@ -133,8 +135,7 @@ class PhotoEpisode:
         Args:
             suffix: `.png` and `.tif` keep the depth, `.jpg` has 8 bits.
         """
-        header = self.photo.header
-        return encode_photo(self.full_size(), suffix, header.exif, header.icc_profile)
+        return encode_photo(self.full_size(), suffix, self.photo.exif(), self.photo.header.icc_profile)
 
     def recipe(self) -> dict[str, Any]:
         """What was done, by whom, what the agent expected and what the juror said, for JSON; `enhance --apply` does it

@@ -15,6 +15,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from rl_aesthetics.errors import ScoringError, UserError
 from rl_aesthetics.studio.photo_episode import PhotoEpisode
@@ -48,7 +49,7 @@ class Sitting:
     agent: str = ""
     juror: str = ""
     episode: PhotoEpisode | None = None
-    job: Job | None = None
+    job: Job[Any] | None = None
     playing: bool = False
     goal: float | None = None
     problem: str = ""
@@ -93,10 +94,10 @@ class Sessions:
         self._sittings: dict[str, dict[str, Sitting]] = {}
         self._lock = threading.Lock()
 
-    def new_cookie(self) -> str:
-        """A cookie for a visitor who has none."""
+    def new_session(self) -> tuple[str, str]:
+        """A session for a visitor who has none, and its cookie."""
         name = secrets.token_urlsafe(24)
-        return f"{name}.{self._sign('session', name)}"
+        return name, f"{name}.{self._sign('session', name)}"
 
     def name_of(self, cookie: str) -> str | None:
         """The session that a cookie names, None if it was not given out here."""

@@ -68,12 +68,12 @@ class Site:
 
     def session(self, request: Request) -> str:
         """The visitor's session, a new one for a new visitor; its cookie goes with the answer."""
-        if (known := getattr(request.state, "session", None)) is not None:
+        known: str | None = getattr(request.state, "session", None)
+        if known is not None:
             return known
         name = self.sessions.name_of(request.cookies.get(COOKIE, ""))
         if name is None:
-            request.state.new_cookie = self.sessions.new_cookie()
-            name = self.sessions.name_of(request.state.new_cookie)
+            name, request.state.new_cookie = self.sessions.new_session()
         request.state.session = name
         return name
 
@@ -107,7 +107,7 @@ class Site:
             response.set_cookie(COOKIE, cookie, httponly=True, samesite="lax", secure=request.url.scheme == "https")
         return response
 
-    async def wait(self, job: Job, seconds: float = PATIENCE_SECONDS) -> None:
+    async def wait(self, job: Job[Any], seconds: float = PATIENCE_SECONDS) -> None:
         """Wait a moment for a job; what it raised is for whoever reads its result."""
         waiting = asyncio.wrap_future(job.future)
         await asyncio.wait({waiting}, timeout=seconds)

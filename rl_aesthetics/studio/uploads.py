@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
 
@@ -10,7 +11,7 @@ import numpy as np
 
 from rl_aesthetics.enhance.enhance import reduction_of
 from rl_aesthetics.photos.formats import PhotoError, PhotoTooLarge, looks_like_photo
-from rl_aesthetics.photos.metadata import PhotoHeader, read_header
+from rl_aesthetics.photos.metadata import PhotoHeader, read_exif, read_header
 from rl_aesthetics.photos.read import read_photo_file
 from rl_aesthetics.photos.resize import crop_even, eight_bits, fitted_sides, resize_to
 
@@ -69,6 +70,10 @@ class Upload:
         """What the file says besides its pixels."""
         return read_header(self.path)
 
+    def exif(self) -> bytes:
+        """Its EXIF block, with the orientation set to upright; empty if there is none."""
+        return read_exif(self.path).block
+
     def pixels(self) -> np.ndarray:
         """Every pixel, uint8 or uint16 BGR `(H, W, 3)`, upright.
 
@@ -80,7 +85,7 @@ class Upload:
         except PhotoError as error:
             raise PhotoError(self.name, error.reason) from error
 
-    def load(self, sizes: tuple[int, ...], even: bool = True) -> None:
+    def load(self, sizes: Sequence[int], even: bool = True) -> None:
         """Decode once and keep what the page and the agent need, in 8 bits: the display copy and the square reductions.
 
         Args:

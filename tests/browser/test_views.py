@@ -10,8 +10,8 @@ import pytest
 from PIL import Image
 from studio_server import LARGE, PHOTOS, undone
 
-from rl_aesthetics.edits.registry import TRANSFORMS, action_names
 from rl_aesthetics.edits.space import edit_space
+from rl_aesthetics.edits.transforms import TRANSFORMS, action_names
 
 ALERT = "main [role=alert] .problem, main .problem"
 
@@ -230,7 +230,10 @@ def test_a_script_in_exif_and_in_the_name_never_runs(page, tmp_path):
     assert "onerror" in page.locator("h1").inner_text()  # as text
     with page.expect_download() as started:
         page.get_by_role("link", name="JPEG").click()
-    assert b"script" not in started.value.path().read_bytes()
+    with Image.open(started.value.path()) as result:
+        assert result.getexif()[0x010E] == script  # the owner's own metadata goes along in the file, and nowhere else
+    shown = page.locator("img.after").evaluate("image => image.src")
+    assert b"script" not in page.request.get(shown).body()
 
 
 def test_an_upload_that_is_cut_off_is_told_and_leaves_nothing(page, tmp_path):

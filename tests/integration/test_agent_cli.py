@@ -16,10 +16,11 @@ import torch
 
 from juror_service.jurors.pocket_network import load_pocket_network
 from juror_service.jurors.registry import load_juror
-from rl_aesthetics.agents.agent import AGENT_FILE, AgentDescription, DQNAgent
+from rl_aesthetics.agents.agent import AgentDescription, DQNAgent
 from rl_aesthetics.datasets.annotations import Record, write_annotations
 from rl_aesthetics.datasets.degrade import degrade
-from rl_aesthetics.edits.registry import REVERSIBLE, STOP
+from rl_aesthetics.edits.transforms import REVERSIBLE, STOP
+from rl_aesthetics.files.run_files import AGENT_FILE
 from rl_aesthetics.networks.registry import make_network
 from rl_aesthetics.photos.resize import reduce_image
 
@@ -73,13 +74,13 @@ def write_dataset(root, sequences, juror, fingerprint=None):
 
 @pytest.fixture(scope="module")
 def agent(tmp_path_factory, juror):
-    """The edit-scoring network with the pocket juror's weights: it takes the edit whose result looks best."""
-    network, pocket = make_network("edit_scoring", ACTIONS, 64), load_pocket_network()
+    """The afterstate network with the pocket juror's weights: it takes the edit whose result looks best."""
+    network, pocket = make_network("afterstate", ACTIONS, 64), load_pocket_network()
     head = next(module for module in pocket.head if isinstance(module, torch.nn.Linear))
     network.start_from(pocket.trunk, head.weight, head.bias)
     network.head.bias.data[1] += 1e-3  # where no edit looks better, stop
     config = {"juror": {"name": "pocket", "options": {"threads": 1}}}
-    description = AgentDescription("edit_scoring", ACTIONS, (3, 64, 64), 4, juror.fingerprint, config=config)
+    description = AgentDescription("afterstate", ACTIONS, (3, 64, 64), 4, juror.fingerprint, config=config)
     file = tmp_path_factory.mktemp("agent") / AGENT_FILE
     DQNAgent(description, network).save(file)
     return file

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-COPIED = ("rl_aesthetics", "juror_service", "ray_cluster", "configs", "pyproject.toml")
+COPIED = ("rl_aesthetics", "juror_service", "ray_cluster", "rl_aesthetics_cli", "configs", "pyproject.toml")
 BLOCK = re.compile(r"^```(\w+)(?: (\S+))?\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 SECTIONS = dict(
     re.findall(r"^## (.+?)\n(.*?)(?=^## |\Z)", (ROOT / "CONTRIBUTING.md").read_text(), re.MULTILINE | re.DOTALL)
@@ -59,7 +59,8 @@ def run(commands, folder):
     [
         ("A transform", ["2 passed", "invert what is bright", "- solarise"]),
         ("A juror", ["1 passed", "how colourful an image is", "name: colourfulness"]),
-        ("A network", ["1 passed", "network: pooled_cnn"]),
+        ("A network", ["1 passed", "kind: pooled_cnn", "width: 32"]),
+        ("An algorithm", ["1 passed", "algorithm: mellowmax"]),
         ("A photo source", ["1 passed", "https://example.org/holidays.zip"]),
     ],
 )
@@ -85,4 +86,4 @@ def test_the_worked_example_works(copy, section, said):
 
 
 def test_every_section_is_followed():
-    assert list(SECTIONS) == ["A transform", "A juror", "A network", "A photo source"]
+    assert list(SECTIONS) == ["A transform", "A juror", "A network", "An algorithm", "A photo source"]

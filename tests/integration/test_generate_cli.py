@@ -11,7 +11,7 @@ from PIL import Image
 
 from rl_aesthetics.datasets.annotations import SPLITS
 from rl_aesthetics.datasets.dataset import RLDataset
-from rl_aesthetics.edits.registry import TRANSFORMS
+from rl_aesthetics.edits.transforms import TRANSFORMS
 
 
 def rl_aesthetics(*arguments, typed="", cwd=None, **variables):

@@ -14,8 +14,9 @@ from ray_cluster.replay.transition import WEIGHTS
 from rl_aesthetics.agents.agent import AgentDescription, DQNAgent
 from rl_aesthetics.config.config import load_config
 from rl_aesthetics.datasets.dataset import RLDataset
-from rl_aesthetics.edits.registry import REVERSIBLE
-from rl_aesthetics.plan.task import task_of
+from rl_aesthetics.edits.transforms import REVERSIBLE
+from rl_aesthetics.plan.run_plan import RunPlan
+from rl_aesthetics.plan.tasks import task_of
 from rl_aesthetics.scores.scorer import FunctionScorer
 
 pytestmark = [pytest.mark.usefixtures("cluster"), pytest.mark.ray, pytest.mark.slow]
@@ -58,7 +59,7 @@ def started(photos, juror):
                 *overrides,
             ],
         )
-        algorithm = build_algorithm(config, photos, juror, task_of(config), plan(config, one_machine(2)))
+        algorithm = build_algorithm(RunPlan.of(config, photos), juror, plan(config, one_machine(2)))
         running.append(algorithm)
         deadline = time.monotonic() + 200
         while algorithm.trained < updates * 16:
@@ -78,11 +79,8 @@ def module_of(algorithm):
 
 def agent_of(algorithm):
     """The algorithm's network as evaluation gets it."""
-    learner, shape = algorithm.settings.learner, tuple(algorithm.settings.rl_training.state.shape)
-    task = task_of(algorithm.settings)
-    agent = DQNAgent(
-        AgentDescription(learner.network, task.actions, shape, 5, "red", network_options=learner.network_options)
-    )
+    network, shape = algorithm.settings.learner.network.portable(), algorithm.settings.observation_shape
+    agent = DQNAgent(AgentDescription(network, task_of(algorithm.settings).actions, shape, 5, "red"))
     weights = algorithm.network_weights()
     agent.network.load_state_dict({name: torch.from_numpy(value) for name, value in weights.items()})
     return agent
@@ -90,9 +88,9 @@ def agent_of(algorithm):
 
 def test_rainbow_learns_and_its_agent_acts_without_noise(started, tmp_path, monkeypatch):
     algorithm = started(
-        "learner.dueling=true",
-        "learner.num_atoms=21",
-        "learner.noisy=true",
+        "learner.network.dueling=true",
+        "learner.network.num_atoms=21",
+        "learner.network.noisy=true",
         "learner.prioritized=true",
         "learner.n_step=3",
     )
@@ -133,13 +131,12 @@ def test_rainbow_learns_and_its_agent_acts_without_noise(started, tmp_path, monk
         assert priorities[np.array([row])][0] == pytest.approx((abs(error) + 1e-3) ** 0.6, rel=1e-4)
 
 
-def test_edit_scoring_learns_from_prioritised_n_step_returns_with_remembered_actions(started):
+def test_afterstate_learns_from_prioritised_n_step_returns_with_remembered_actions(started):
     algorithm = started(
-        "learner.network=edit_scoring",
-        "learner.network_options={value_range: auto}",
+        "learner.network=afterstate",
+        "learner.network.value_range=auto",
         "learner.replay=reference",
-        "learner.augment=true",
-        "learner.remember_next_action=true",
+        "learner.target_action=stored",
         "learner.prioritized=true",
         "learner.n_step=2",
         updates=8,
@@ -163,8 +160,8 @@ def test_a_frozen_pretrained_backbone_stays_while_its_head_learns(started, tmp_p
     published.save_pretrained(tmp_path / "weights")
     algorithm = started(
         "learner.network=resnet18",
-        f"learner.pretrained={tmp_path / 'weights'}",
-        "learner.frozen=true",
+        f"learner.network.pretrained={tmp_path / 'weights'}",
+        "learner.network.frozen=true",
         "state.shape=[3, 32, 32]",
         updates=8,
     )
@@ -177,9 +174,3 @@ def test_a_frozen_pretrained_backbone_stays_while_its_head_learns(started, tmp_p
         file.unlink()
     loaded = DQNAgent.load(tmp_path / "agent.safetensors")  # which needs the published weights no more
     assert loaded.values(np.zeros((1, 3, 32, 32), np.uint8)).shape == (1, 15)
-
-
-def test_bfloat16_learns_and_keeps_float32_weights(started):
-    algorithm = started("learner.bf16=true", updates=8)
-    assert {p.dtype for p in module_of(algorithm).network.parameters()} == {torch.float32}
-    assert module_of(algorithm)._target_network.bf16

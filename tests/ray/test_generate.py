@@ -20,7 +20,7 @@ from rl_aesthetics.datasets.annotations import SPLITS
 from rl_aesthetics.datasets.dataset import RLDataset
 from rl_aesthetics.datasets.degrade import degrade
 from rl_aesthetics.edits import algebra
-from rl_aesthetics.edits.registry import REVERSIBLE
+from rl_aesthetics.edits.transforms import REVERSIBLE
 from rl_aesthetics.errors import ScoringError, UserError
 from rl_aesthetics.photos.resize import reduce_image
 from rl_aesthetics.photos.sources import read_photo

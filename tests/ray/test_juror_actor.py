@@ -14,7 +14,7 @@ from juror_service.errors import DeadlineExceeded, ImageFailed  # noqa: E402
 from juror_service.jurors.registry import load_juror  # noqa: E402
 from ray_cluster.jurors.actor_scorer import ActorScorer, start_jurors  # noqa: E402
 from ray_cluster.jurors.juror_actor import JurorActor  # noqa: E402
-from ray_cluster.jurors.local_scorer import reference_scorer  # noqa: E402
+from ray_cluster.jurors.local_scorer import local_jurors  # noqa: E402
 from rl_aesthetics.config.cluster import Juror  # noqa: E402
 from rl_aesthetics.errors import ScoringError, UserError  # noqa: E402
 from rl_aesthetics.scores.reference import ReferenceScorer  # noqa: E402
@@ -266,16 +266,20 @@ def test_calls_go_to_the_less_loaded_replica():
     assert fast > slow
 
 
-def test_an_actor_with_a_cache_computes_an_image_once_for_all_workers():
-    scorer = start_jurors(slow_juror(0.05), num_cpus=0.1, cache_images=1000)
+def test_a_pool_grows_to_so_many_replicas_and_lets_them_go_at_its_end():
+    pool = start_jurors(MeanJuror, num_cpus=0.1)
+    assert not pool.grow(1)
+    assert pool.grow(2)
+    assert len(pool.readings(timeout_s=30)) == pool.metrics(timeout_s=30)["juror_replicas"] == 2
     images = some_images(4)
-    in_threads(3, lambda number: np.testing.assert_array_equal(scorer.score(images), mean_scores(images)))
-    np.testing.assert_array_equal(scorer.score(images), mean_scores(images))
-    (stats,) = scorer.stats()
-    assert stats["images"] == 4
-    assert stats["cache_hits"] + stats["cache_shared"] == 12
-    assert stats["cache_hits"] >= 4
-    assert scorer.metrics(timeout_s=30)["juror_cache_hit_rate"] == 12 / 16
+    np.testing.assert_array_equal(pool.score(images), mean_scores(images))
+    travelled = pickle.loads(pickle.dumps(pool))
+    assert not travelled.grow(3)  # it belongs to whoever started it
+    pool.close()
+    until = time.monotonic() + 30
+    while pool.metrics(timeout_s=30)["juror_replicas"] and time.monotonic() < until:
+        time.sleep(0.05)
+    assert pool.metrics(timeout_s=30) == {"juror_replicas": 0}
 
 
 def test_what_is_tracked_is_of_the_replicas_that_answer():
@@ -287,7 +291,6 @@ def test_what_is_tracked_is_of_the_replicas_that_answer():
     assert both["juror_images_per_batch"] == 2
     assert both["juror_inference_ms_p50"] >= 10
     assert 0 < both["juror_busy_share"] < 1
-    assert "juror_cache_hit_rate" not in both
     for number, left in ((0, 1), (1, 0)):
         ray.kill(scorer.actors[number])  # which does not wait: one more answer may come
         until = time.monotonic() + 10
@@ -305,7 +308,7 @@ def test_it_says_in_logs_and_on_the_dashboard_which_one_it_is():
 
 def test_a_mix_with_the_reference_compares_here_and_asks_the_other_jurors():
     parts = [{"name": "reference", "weight": 3}, {"name": "pocket"}]
-    mixed = reference_scorer(Juror(name="mix", options={"jurors": parts}, num_cpus=0.1))
+    mixed = local_jurors(Juror(name="mix", options={"jurors": parts}, num_cpus=0.1))
     images, originals = some_images(5), some_images(5, seed=1)
     expected = load_juror("mix", jurors=parts).score(images, originals)
     np.testing.assert_allclose(mixed.score(images, originals), expected, atol=1e-6)
@@ -313,7 +316,7 @@ def test_a_mix_with_the_reference_compares_here_and_asks_the_other_jurors():
 
 
 def test_a_reference_with_a_juror_and_a_weight_is_such_a_mix():
-    mixed = reference_scorer(Juror(name="reference", options={"juror": "pocket", "weight": 0.25}, num_cpus=0.1))
+    mixed = local_jurors(Juror(name="reference", options={"juror": "pocket", "weight": 0.25}, num_cpus=0.1))
     pocket, images, originals = load_juror("pocket"), some_images(5), some_images(5, seed=1)
     alike = ReferenceScorer(SIZE).score(images, originals)
     np.testing.assert_allclose(mixed.score(images, originals), 0.25 * alike + 0.75 * pocket.score(images), atol=1e-6)

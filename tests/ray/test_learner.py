@@ -17,13 +17,13 @@ from ray_cluster.replay.renderer import ReplayRenderer
 from ray_cluster.replay.transition import DISCOUNTS
 from ray_cluster.rollout.validation_worker import ValidationWorker
 from rl_aesthetics.agents.agent import AgentDescription, DQNAgent
-from rl_aesthetics.edits.registry import STOP
 from rl_aesthetics.edits.space import edit_space
+from rl_aesthetics.edits.transforms import STOP
 from rl_aesthetics.edits.view import View
 from rl_aesthetics.episodes.photos import EpisodePhotos
 from rl_aesthetics.evaluation.evaluation import Evaluation
 from rl_aesthetics.evaluation.policies import agent_policy, random_policy
-from rl_aesthetics.plan.task import task_of
+from rl_aesthetics.plan.tasks import task_of
 from rl_aesthetics.rewards import ScoreDifference
 
 pytestmark = [pytest.mark.usefixtures("cluster"), pytest.mark.ray, pytest.mark.slow]
@@ -49,7 +49,7 @@ def algorithm(photos):
         f"learner.samples_per_insert={RATIO}",
         "learner.learning_starts=200",
         "learner.replay=frames",
-        "learner.remember_next_action=true",
+        "learner.target_action=stored",
     )
     yield algorithm
     algorithm.stop()
@@ -130,8 +130,8 @@ def test_complete_episodes_with_their_stop_and_their_rewards_reach_the_buffer(al
 def test_stored_frames_are_what_replay_by_reference_would_render(algorithm, photos):
     rows = np.flatnonzero(~held(algorithm)["terminated"])[:200]
     before, after = algorithm.replay.observations(rows)
-    renderer = ReplayRenderer(photos.thumbnails(64), 64, augment=False)
-    rendered = renderer(algorithm.replay.transitions[rows], np.random.default_rng(0))
+    renderer = ReplayRenderer(photos.thumbnails(64), 64)
+    rendered = renderer(algorithm.replay.transitions[rows])
     np.testing.assert_array_equal(before, rendered[0])
     np.testing.assert_array_equal(after, rendered[1])
 
@@ -141,8 +141,8 @@ def test_crops_are_photos_of_their_own_with_scores_of_their_own(photos):
         photos,
         make_scorer,
         1,
-        "learner.network=edit_scoring",
-        "learner.network_options={value_range: auto}",
+        "learner.network=afterstate",
+        "learner.network.value_range=auto",
         "learner.value_stopping=true",
         "learner.crops=3",
         "learner.replay=reference",
@@ -153,8 +153,8 @@ def test_crops_are_photos_of_their_own_with_scores_of_their_own(photos):
         while algorithm.trained < 256:
             algorithm.training_step(0.2)
         transitions = held(algorithm)
-        crops = algorithm.config.env_config["crops"]
-        space = edit_space(task_of(algorithm.settings).actions)
+        crops = algorithm.plan.crops
+        space = algorithm.plan.space
         view = EpisodePhotos(photos, space, crops=crops).view(64)
         assert set(transitions["photo"] // len(photos)) == {0, 1, 2, 3}
         seen = view(transitions["photo"], transitions["next_state"])
@@ -303,10 +303,9 @@ def test_an_episode_that_could_not_be_scored_is_dropped_and_counted(photos):
         photos,
         UnreliableScorer,
         1,
-        "learner.network=edit_scoring",
+        "learner.network=afterstate",
         "learner.replay=reference",
-        "learner.augment=true",
-        "learner.remember_next_action=true",
+        "learner.target_action=stored",
         "learner.learning_starts=100",
     )
     deadline = time.monotonic() + 60
@@ -328,7 +327,7 @@ def test_a_juror_killed_three_times_leaves_no_wrong_reward(photos):
         1,
         "juror.score_cache_size=8",  # nearly nothing is remembered, so that every step asks
         "learner.learning_starts=100",
-        "learner.remember_next_action=true",
+        "learner.target_action=stored",
         juror=juror,
     )
 

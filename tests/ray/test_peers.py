@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from rl_aesthetics.edits import algebra
-from rl_aesthetics.edits.registry import STOP, TRANSFORMS
+from rl_aesthetics.edits.transforms import STOP, TRANSFORMS
 
 pytestmark = pytest.mark.ray
 BENCHMARKS = Path(__file__).parents[2] / "benchmarks"

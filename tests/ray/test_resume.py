@@ -31,13 +31,17 @@ EPOCHS = 6
 REPLAYS = {
     "frames": ("learner.network=simple_cnn",),
     "reference": (
-        "learner.network=edit_scoring",
+        "learner.network=afterstate",
         "learner.replay=reference",
-        "learner.augment=true",
         "learner.fresh_degradations=true",
-        "learner.remember_next_action=true",
+        "learner.target_action=stored",
         "learner.learning_rate_end=0.0001",
         "learner.weight_average=0.9",
+        "curriculum.enabled=true",
+        "curriculum.max_depth=3",
+        "curriculum.measure=improved",
+        "curriculum.threshold=0",  # every epoch passes, and every third one makes episodes deeper
+        "curriculum.patience=3",
     ),
 }
 
@@ -173,6 +177,8 @@ def test_two_halves_of_every_option_equal_the_whole_bit_for_bit(dataset, tmp_pat
     whole = trained(configured(dataset, tmp_path / "whole", *REPLAYS["reference"]), scorer=juror)
     halves = configured(dataset, tmp_path / "halves", *REPLAYS["reference"])
     stop_in_step(halves, len(whole.history), scorer=juror)
+    _, parts = CheckpointStore(halves.output / "state").newest()
+    assert parts["training"]["depths"] == {"passed": 2}  # the next epoch that passes makes them deeper
     check_equal(whole, trained(halves, resume="auto", scorer=juror))
 
 
@@ -238,7 +244,7 @@ def test_a_checkpoint_named_by_its_path_is_gone_on_from_without_its_replay_buffe
     [
         (["training.max_steps_per_episode=3"], "written with another step limit: 5, not 3"),
         (["action_space.add_stop_action=false"], "written with another actions: "),
-        (["learner.network=edit_scoring"], "written with another network: simple_cnn, not edit_scoring"),
+        (["learner.network=afterstate"], "written with another network: simple_cnn, not afterstate"),
         (["training.replay_capacity=200"], "leave rl_training.training.replay_capacity as it was"),
     ],
 )

@@ -14,15 +14,14 @@ from ray_cluster.learner.q_module import LOSS, TD_ERROR, TD_TARGET
 from ray_cluster.replay.replay import ReplayBuffer
 from ray_cluster.replay.transition import DISCOUNTS, NEXT_ACTIONS, NEXT_SCORES, SCORES, TRANSITION, WEIGHTS
 from rl_aesthetics.episodes.task import Task
-from rl_aesthetics.networks.afterstate import EditScoring
 from rl_aesthetics.networks.heads import set_noise
-from rl_aesthetics.networks.registry import make_network
+from rl_aesthetics.networks.registry import make_network, network_settings
 
 pytestmark = pytest.mark.ray
 TASK, BATCH = Task(), 12
 
 
-def module_of(network="simple_cnn", *, double_q=True, remember=False, inference_only=False, **options):
+def module_of(network="simple_cnn", *, target_action="online", inference_only=False, **options):
     """A module whose target network differs from its online network."""
     observation_space, action_space = TASK.spaces()
     torch.manual_seed(0)
@@ -32,11 +31,9 @@ def module_of(network="simple_cnn", *, double_q=True, remember=False, inference_
         action_space=action_space,
         inference_only=inference_only,
         model_config={
-            "network": network,
-            "network_options": options,
+            "network": network_settings(network, **options),
             "actions": TASK.actions,
-            "double_q": double_q,
-            "remember_next_action": remember,
+            "target_action": target_action,
         },
     ).build()
     if not inference_only:
@@ -90,7 +87,7 @@ def trained_on(module, batch):
     return {name: tensor.detach().numpy() for name, tensor in module.forward_train(batch).items()}
 
 
-@pytest.mark.parametrize("network", ["simple_cnn", "edit_scoring"])
+@pytest.mark.parametrize("network", ["simple_cnn", "afterstate"])
 @pytest.mark.parametrize("gamma", [0.37, 0.99])
 def test_double_q_lets_the_online_network_choose_and_the_target_network_value(network, gamma):
     module, batch = module_of(network), some_batch(gamma=gamma)
@@ -100,16 +97,16 @@ def test_double_q_lets_the_online_network_choose_and_the_target_network_value(ne
     assert (chosen != values(module._target_network, batch[Columns.NEXT_OBS]).argmax(1)).any()  # else it proves nothing
 
 
-@pytest.mark.parametrize("network", ["simple_cnn", "edit_scoring"])
+@pytest.mark.parametrize("network", ["simple_cnn", "afterstate"])
 def test_single_q_takes_the_target_networks_best(network):
-    module, batch = module_of(network, double_q=False), some_batch()
+    module, batch = module_of(network, target_action="target"), some_batch()
     chosen = values(module._target_network, batch[Columns.NEXT_OBS]).argmax(1)
     np.testing.assert_allclose(trained_on(module, batch)[TD_TARGET], bellman(module, batch, chosen), atol=1e-5)
 
 
-@pytest.mark.parametrize("network", ["simple_cnn", "edit_scoring"])
-def test_a_remembered_next_action_is_valued_as_it_is(network):
-    module, batch = module_of(network, remember=True), some_batch()
+@pytest.mark.parametrize("network", ["simple_cnn", "afterstate"])
+def test_a_stored_next_action_is_valued_as_it_is(network):
+    module, batch = module_of(network, target_action="stored"), some_batch()
     expected = bellman(module, batch, batch[NEXT_ACTIONS].numpy())
     np.testing.assert_allclose(trained_on(module, batch)[TD_TARGET], expected, atol=1e-5)
 
@@ -136,7 +133,7 @@ def test_the_loss_is_hubers_of_the_taken_actions_errors():
 
 
 def test_with_a_value_range_the_targets_are_the_same_and_the_loss_is_cross_entropy_within_it():
-    module, batch = module_of("edit_scoring", remember=True, value_range=(-1, 3)), some_batch()
+    module, batch = module_of("afterstate", target_action="stored", value_range=(-1, 3)), some_batch()
     outputs = trained_on(module, batch)
     target = bellman(module, batch, batch[NEXT_ACTIONS].numpy())
     np.testing.assert_allclose(outputs[TD_TARGET], target, atol=1e-5)
@@ -146,7 +143,7 @@ def test_with_a_value_range_the_targets_are_the_same_and_the_loss_is_cross_entro
     np.testing.assert_allclose(outputs[LOSS], cross_entropy, rtol=1e-3)
 
 
-@pytest.mark.parametrize("network", ["simple_cnn", "edit_scoring"])
+@pytest.mark.parametrize("network", ["simple_cnn", "afterstate"])
 def test_gradients_reach_the_online_network_alone(network):
     module = module_of(network)
     outputs = module.forward_train(some_batch())
@@ -156,9 +153,9 @@ def test_gradients_reach_the_online_network_alone(network):
     assert all(p.grad is None for p in module._target_network.parameters())
 
 
-@pytest.mark.parametrize("remember", [False, True])
-def test_choosing_the_next_action_leaves_running_statistics_alone(remember):
-    module = module_of("edit_scoring", remember=remember)
+@pytest.mark.parametrize("target_action", ["online", "stored"])
+def test_choosing_the_next_action_leaves_running_statistics_alone(target_action):
+    module = module_of("afterstate", target_action=target_action)
     batches_seen = [m.num_batches_tracked for m in module.network.modules() if isinstance(m, torch.nn.BatchNorm2d)]
     module.forward_train(some_batch())
     assert [int(count) for count in batches_seen] == [1] * len(batches_seen)  # one: the taken actions' values
@@ -167,7 +164,7 @@ def test_choosing_the_next_action_leaves_running_statistics_alone(remember):
 
 
 def test_syncing_copies_running_statistics_too():
-    module = module_of("edit_scoring")
+    module = module_of("afterstate")
     module.forward_train(some_batch())
     module.sync_target_network()
     for name, tensor in module.network.state_dict().items():
@@ -182,9 +179,9 @@ def test_acting_is_greedy_and_the_acting_module_holds_one_network():
     np.testing.assert_array_equal(actions, values(module.network, batch[Columns.OBS]).argmax(1))
 
 
-def test_the_edit_scoring_network_values_results_not_actions():
+def test_the_afterstate_network_values_results_not_actions():
     """Undoing an edit leads to the same image whatever the photo looks like now, so it is worth the same."""
-    network = EditScoring(TASK.actions).eval()
+    network = make_network("afterstate", TASK.actions).eval()
     photo = torch.from_numpy(np.random.default_rng(0).integers(0, 256, (1, 3, 64, 64), np.uint8))
     edits = torch.arange(14)
     edited = network.edited(photo.repeat_interleave(14, 0), edits)
@@ -209,13 +206,13 @@ def stored_episodes(lengths):
     return buffer
 
 
-@pytest.mark.parametrize("network", ["simple_cnn", "edit_scoring"])
+@pytest.mark.parametrize("network", ["simple_cnn", "afterstate"])
 @pytest.mark.parametrize("n", [1, 2, 3, 5])
-@pytest.mark.parametrize("remember", [False, True])
-def test_n_step_targets_are_those_of_backing_up_the_value_one_step_at_a_time(network, n, remember):
+@pytest.mark.parametrize("target_action", ["online", "stored"])
+def test_n_step_targets_are_those_of_backing_up_the_value_one_step_at_a_time(network, n, target_action):
     """Also where values include the score: the one before the first step and the one after the last step count."""
     lengths, gamma = [1, 2, 5, 4], 0.9
-    buffer, module = stored_episodes(lengths), module_of(network, remember=remember)
+    buffer, module = stored_episodes(lengths), module_of(network, target_action=target_action)
     sample = buffer.steps(np.arange(sum(lengths)), n, gamma)
     columns = columns_of(sample, *buffer.observations(sample.rows, sample.ends))
     online, target = (values(q, torch.from_numpy(buffer.frames)) for q in (module.network, module._target_network))
@@ -228,7 +225,7 @@ def test_n_step_targets_are_those_of_backing_up_the_value_one_step_at_a_time(net
         last, q = buffer.transitions[steps[-1]], 0.0
         if not last["terminated"]:
             after = steps[-1] + 1
-            action = last["next_action"] if remember else online[after].argmax()
+            action = last["next_action"] if target_action == "stored" else online[after].argmax()
             q = target[after, action] - (buffer.transitions[after]["score"] if includes_score else 0)
         for step in reversed(steps):
             q = buffer.transitions[step]["reward"] + gamma * q
@@ -237,10 +234,10 @@ def test_n_step_targets_are_those_of_backing_up_the_value_one_step_at_a_time(net
 
 
 @pytest.mark.parametrize("dueling", [False, True])
-@pytest.mark.parametrize("double_q", [False, True])
-def test_with_atoms_the_target_is_the_projected_distribution_of_the_chosen_action(dueling, double_q):
+@pytest.mark.parametrize("target_action", ["target", "online"])
+def test_with_atoms_the_target_is_the_projected_distribution_of_the_chosen_action(dueling, target_action):
     options = {"num_atoms": 21, "value_support": (-3, 3), "dueling": dueling}
-    module, batch = module_of(double_q=double_q, **options), some_batch()
+    module, batch = module_of(target_action=target_action, **options), some_batch()
     outputs = trained_on(module, batch)  # no running statistics here that it could have moved
     support = np.linspace(-3, 3, 21)
     target = module._target_network
@@ -248,7 +245,7 @@ def test_with_atoms_the_target_is_the_projected_distribution_of_the_chosen_actio
         logits = target.head(target.features(batch[Columns.NEXT_OBS])).numpy()
         taken = module.network.head(module.network.features(batch[Columns.OBS])).log_softmax(2).numpy()
     probabilities = np.exp(logits) / np.exp(logits).sum(2, keepdims=True)
-    chooser = values(module.network, batch[Columns.NEXT_OBS]) if double_q else probabilities @ support
+    chooser = values(module.network, batch[Columns.NEXT_OBS]) if target_action == "online" else probabilities @ support
     for k in range(BATCH):
         following = probabilities[k, chooser[k].argmax()]
         moved = np.clip(float(batch[Columns.REWARDS][k]) + float(batch[DISCOUNTS][k]) * support, -3, 3)

@@ -68,13 +68,12 @@ def same(one, other):
 
 
 def test_one_seed_gives_one_training_bit_for_bit_and_another_seed_another(dataset, tmp_path):
-    """Losses, metrics, transitions and weights: with augmentation, fresh degradations and the pocket juror."""
+    """Losses, metrics, transitions and weights: with fresh degradations and the pocket juror."""
     settings = [
         "learner.lockstep=true",
-        "learner.network=edit_scoring",
-        "learner.network_options={value_range: auto}",
+        "learner.network=afterstate",
+        "learner.network.value_range=auto",
         "learner.replay=reference",
-        "learner.augment=true",
         "learner.fresh_degradations=true",
         "training.num_epochs=4",
         "training.epsilon_decay=0.99",

@@ -10,9 +10,9 @@ from ray_cluster.jurors.actor_scorer import start_jurors
 from ray_cluster.learner.build import build_algorithm
 from rl_aesthetics.config.config import load_config
 from rl_aesthetics.datasets.dataset import RLDataset
-from rl_aesthetics.edits.registry import REVERSIBLE
+from rl_aesthetics.edits.transforms import REVERSIBLE
 from rl_aesthetics.errors import ScoringError
-from rl_aesthetics.plan.task import task_of
+from rl_aesthetics.plan.run_plan import RunPlan
 from rl_aesthetics.scores.scorer import FunctionScorer
 
 SHARES = ["juror.num_cpus=0.1", "ray.cpus_per_rollout_worker=0.3"]  # several algorithms share two CPUs
@@ -65,7 +65,5 @@ def scenes(first, count):
 def started(dataset, make, workers, *overrides, juror=None):
     """An algorithm with so many rollout workers, whose jurors `make` makes, unless there is one."""
     config = load_config(None, [*SHARES, f"ray.num_rollout_workers={workers}", *overrides])
-    task = task_of(config)
-    return build_algorithm(
-        config, dataset, juror or start_jurors(make, num_cpus=0.1), task, plan(config, one_machine(2))
-    )
+    run = RunPlan.of(config, dataset)
+    return build_algorithm(run, juror or start_jurors(make, num_cpus=0.1), plan(config, one_machine(2)))

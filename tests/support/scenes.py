@@ -11,7 +11,7 @@ import torch
 
 from rl_aesthetics.agents.agent import AgentDescription, DQNAgent
 from rl_aesthetics.datasets.dataset import RLDataset
-from rl_aesthetics.edits.registry import REVERSIBLE, STOP, TRANSFORMS
+from rl_aesthetics.edits.transforms import REVERSIBLE, STOP, TRANSFORMS
 from rl_aesthetics.errors import ScoringError
 from rl_aesthetics.networks.q_network import QNetwork
 from rl_aesthetics.scores.scorer import FunctionScorer

@@ -16,17 +16,17 @@ import uvicorn
 
 from juror_service.jurors.pocket_network import load_pocket_network
 from juror_service.jurors.registry import load_juror
-from rl_aesthetics.agents.agent import AGENT_FILE, AgentDescription, DQNAgent
+from rl_aesthetics.agents.agent import AgentDescription, DQNAgent
 from rl_aesthetics.datasets.annotations import Record, write_annotations
 from rl_aesthetics.datasets.dataset import RLDataset
 from rl_aesthetics.datasets.degrade import degrade
 from rl_aesthetics.datasets.tonal_degradation import sequence_of
-from rl_aesthetics.edits.registry import REVERSIBLE, STOP, action_names
+from rl_aesthetics.edits.transforms import REVERSIBLE, STOP, action_names
 from rl_aesthetics.evaluation.trajectories import read_trajectories
+from rl_aesthetics.files.run_files import AGENT_FILE, FILMSTRIP
 from rl_aesthetics.networks.registry import make_network
 from rl_aesthetics.photos.resize import reduce_image
 from rl_aesthetics.reports.evaluate import evaluate
-from rl_aesthetics.reports.filmstrip import FILMSTRIP
 from rl_aesthetics.scores.reference import ReferenceScorer
 from rl_aesthetics.scores.scorer import FunctionScorer
 from rl_aesthetics.studio.app import create_app
@@ -84,7 +84,7 @@ def write_photographic(root):
     The agent makes everything darker, which the reference likes of what is too bright, and the judge never.
     """
     torch.manual_seed(2)
-    described = AgentDescription("tone", action_names("tonal"), (3, 64, 64), 2, ReferenceScorer.fingerprint)
+    described = AgentDescription("tone", action_names("tonal"), (4, 64, 64), 2, ReferenceScorer.fingerprint)
     agent = DQNAgent(replace(described, config={"juror": {"name": "reference"}}))
     with torch.no_grad():
         agent.network.head.advantage[-1].bias[described.actions.index("exposure_down_3")] += 10
@@ -110,7 +110,7 @@ def write_photographic(root):
     dataset = RLDataset(root / "photos", "test")
     brightness = FunctionScorer(lambda image: image.mean() / 255, 16, "brightness")
     output = root / "evaluation_photographic"
-    evaluate(agent, dataset, ReferenceScorer(), output, oracle=False, jurors={"brightness": brightness})
+    evaluate(agent, dataset, ReferenceScorer(), output, oracle=False, held_out={"brightness": brightness})
 
 
 def write_dataset(root, juror):
@@ -137,12 +137,12 @@ def write_dataset(root, juror):
 
 
 def greedy_agent(juror):
-    """The edit-scoring network with the pocket juror's weights: it takes the edit whose result looks best."""
-    network, pocket = make_network("edit_scoring", ACTIONS, 64), load_pocket_network()
+    """The afterstate network with the pocket juror's weights: it takes the edit whose result looks best."""
+    network, pocket = make_network("afterstate", ACTIONS, 64), load_pocket_network()
     head = next(module for module in pocket.head if isinstance(module, torch.nn.Linear))
     network.start_from(pocket.trunk, head.weight, head.bias)
     network.head.bias.data[1] += 1e-3  # where no edit looks better, stop
-    return DQNAgent(AgentDescription("edit_scoring", ACTIONS, (3, 64, 64), 5, juror.fingerprint), network)
+    return DQNAgent(AgentDescription("afterstate", ACTIONS, (3, 64, 64), 5, juror.fingerprint), network)
 
 
 def random_agent(juror):

@@ -7,7 +7,7 @@ from PIL import Image
 from rl_aesthetics.datasets.annotations import Record, write_annotations
 from rl_aesthetics.datasets.degrade import degrade
 from rl_aesthetics.datasets.tonal_degradation import degrade_tone, sequence_of
-from rl_aesthetics.edits.registry import REVERSIBLE
+from rl_aesthetics.edits.transforms import REVERSIBLE
 
 
 def write_split(folder, count, seed):

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 
-from rl_aesthetics.edits.registry import STOP
+from rl_aesthetics.edits.transforms import STOP
 from rl_aesthetics.errors import UserError
 
 NOT_SHOWN = "observations of 4 channels say which photographic edits were made; use them with those"

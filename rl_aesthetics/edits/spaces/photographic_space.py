@@ -7,9 +7,9 @@ from collections.abc import Sequence
 import numpy as np
 
 from rl_aesthetics.edits import edit_state, render
-from rl_aesthetics.edits.registry import TRANSFORMS
 from rl_aesthetics.edits.spaces.action_list import ActionList
 from rl_aesthetics.edits.transform import ADD, Change
+from rl_aesthetics.edits.transforms import TRANSFORMS
 
 
 class PhotographicSpace(ActionList):

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from rl_aesthetics.edits import algebra
-from rl_aesthetics.edits.registry import TRANSFORMS
 from rl_aesthetics.edits.spaces.action_list import ActionList
+from rl_aesthetics.edits.transforms import TRANSFORMS
 
 
 class ReversibleSpace(ActionList):

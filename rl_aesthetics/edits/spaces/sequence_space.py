@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from rl_aesthetics.edits import algebra, edit_state, render
-from rl_aesthetics.edits.registry import TRANSFORMS
 from rl_aesthetics.edits.spaces.action_list import ActionList
+from rl_aesthetics.edits.transforms import TRANSFORMS
 
 
 @dataclass(frozen=True)

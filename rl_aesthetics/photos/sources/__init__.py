@@ -8,15 +8,15 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from rl_aesthetics.errors import UserError, closest
+from rl_aesthetics.errors import Progress, UserError, closest
 from rl_aesthetics.photos.formats import PhotoError
 from rl_aesthetics.photos.read import read_photo
+from rl_aesthetics.photos.sources.catalogue import load_registry, open_dataset
 from rl_aesthetics.photos.sources.folder import open_folder
-from rl_aesthetics.photos.sources.registry import load_registry, open_dataset
 from rl_aesthetics.photos.sources.samples import open_samples
-from rl_aesthetics.photos.sources.source import Photo, PhotoSource, Progress, Skipped
+from rl_aesthetics.photos.sources.source import Photo, PhotoSource, Skipped
 
-__all__ = ["Photo", "PhotoError", "PhotoSource", "Progress", "Skipped", "open_source", "read_photo"]
+__all__ = ["Photo", "PhotoError", "PhotoSource", "Skipped", "open_source", "read_photo"]
 
 
 def open_source(spec: str, sha256: str | None = None, progress: Progress | None = None) -> PhotoSource:

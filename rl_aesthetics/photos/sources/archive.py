@@ -10,8 +10,7 @@ import zipfile
 import zlib
 from pathlib import Path, PurePosixPath
 
-from rl_aesthetics.errors import UserError
-from rl_aesthetics.photos.sources.source import Progress
+from rl_aesthetics.errors import Progress, UserError
 
 _BROKEN = (
     *(zipfile.BadZipFile, tarfile.TarError, EOFError, zlib.error, lzma.LZMAError),

@@ -8,8 +8,7 @@ from pathlib import Path
 
 import httpx
 
-from rl_aesthetics.errors import UserError
-from rl_aesthetics.photos.sources.source import Progress
+from rl_aesthetics.errors import Progress, UserError
 
 ATTEMPTS = 6
 _CHUNK = 1 << 16

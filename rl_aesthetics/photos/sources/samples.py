@@ -66,9 +66,9 @@ def _tiles(path: Path, name: str) -> list[Photo]:
         tile = int(TILE * min(width, height))
         boxes = [(left, top, tile, tile) for top in _starts(height, tile) for left in _starts(width, tile)]
         image.draft("RGB", (width // 4, height // 4))  # JPEG decodes at a fraction of its size for free
-        image = image.convert("RGB")
-        shrunk = image.size[0] / width
-        boxes = [box for box in boxes if not _plain(image, *(round(shrunk * number) for number in box))]
+        small = image.convert("RGB")
+        shrunk = small.size[0] / width
+        boxes = [box for box in boxes if not _plain(small, *(round(shrunk * number) for number in box))]
     whole = Photo(path, name, name)
     return [whole, *(Photo(path, f"{name}#xywh={','.join(map(str, box))}", name, box) for box in boxes)]
 
@@ -81,4 +81,4 @@ def _starts(side: int, tile: int) -> list[int]:
 
 def _plain(image: Image.Image, left: int, top: int, width: int, height: int) -> bool:
     pixels = np.asarray(image.resize((64, 64), Image.Resampling.BOX, (left, top, left + width, top + height)), float)
-    return min(np.abs(pixels - np.roll(pixels, 32, axis)).mean() for axis in (0, 1)) < PLAIN
+    return bool(min(np.abs(pixels - np.roll(pixels, 32, axis)).mean() for axis in (0, 1)) < PLAIN)

@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-
-Progress = Callable[[str, int, int], None]
-"""Called as `progress(what, done, total)` while something long goes on; an unknown `total` grows with `done`."""
 
 
 @dataclass(frozen=True)

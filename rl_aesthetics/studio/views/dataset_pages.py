@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -14,6 +13,7 @@ from fastapi.responses import HTMLResponse
 
 from rl_aesthetics.datasets.annotations import Record
 from rl_aesthetics.datasets.dataset import RLDataset
+from rl_aesthetics.files.atomic import write_file
 from rl_aesthetics.pages import rendering as pages
 from rl_aesthetics.photos.resize import fit_within
 from rl_aesthetics.photos.write import encode_webp
@@ -87,9 +87,7 @@ def thumbnail(folder: Path, dataset: RLDataset, place: int) -> bytes:
     except FileNotFoundError:
         content = encode_webp(fit_within(dataset.degraded(place), THUMBNAIL))
     kept.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    beside = kept.with_name(f".{kept.name}.{os.getpid()}.{id(content)}")
-    beside.write_bytes(content)
-    os.replace(beside, kept)
+    write_file(kept, content)
     return content
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,12 +12,14 @@ from urllib.parse import urlencode
 from fastapi import APIRouter, HTTPException, Request, Response
 
 from rl_aesthetics.datasets.dataset import RLDataset
+from rl_aesthetics.edits import recipe
 from rl_aesthetics.errors import UserError
 from rl_aesthetics.evaluation.trajectories import Trajectory, read_trajectories, select
+from rl_aesthetics.files.run_files import SUMMARY, TRAJECTORIES
 from rl_aesthetics.photos.resize import fit_within
 from rl_aesthetics.photos.write import encode_webp
-from rl_aesthetics.reports.report_page import evaluation_context, steps_of
-from rl_aesthetics.studio.library import EPISODES, SUMMARY, Library
+from rl_aesthetics.reports.report_page import evaluation_context
+from rl_aesthetics.studio.library import Library
 from rl_aesthetics.studio.site import TheSite
 
 router = APIRouter()
@@ -60,7 +63,7 @@ def read_evaluation(library: Library, name: str) -> Evaluated:
     def read(file: Path) -> Evaluated:
         try:
             summary = json.loads(file.read_text(encoding="utf-8"))
-            trajectories = read_trajectories(folder / EPISODES)
+            trajectories = read_trajectories(folder / TRAJECTORIES)
             return Evaluated(
                 name, summary, trajectories, evaluation_context(trajectories, summary), int(file.stat().st_mtime)
             )
@@ -105,7 +108,7 @@ def evaluation(
     if other and other.summary["dataset_fingerprint"] != evaluated.summary["dataset_fingerprint"]:
         problem, other = f"{other.name} was evaluated on other photos, so the two cannot be put side by side.", None
     sorts = evaluated.context["sorts"]
-    query = {
+    query: dict[str, Any] = {
         "kind": kind,
         "first": first,
         "depth": int(depth) if depth.isdigit() else None,
@@ -153,13 +156,13 @@ def picture(site: TheSite, run: str, version: int, image_id: int, step: str) -> 
     if step == "original":
         photo = dataset.original(place)
     elif step.isdigit() and int(step) <= len(trajectory.edits):
-        photo = steps_of(dataset, place, trajectory)[int(step)]
+        photo = recipe.render(dataset.degraded(place), trajectory.edits[: int(step)])
     else:
         raise HTTPException(404, "The episode has no such step.")
     headers = {"cache-control": "private, max-age=86400, immutable"}
     return Response(encode_webp(fit_within(photo, PICTURE)), media_type="image/webp", headers=headers)
 
 
-def _addresses(evaluated: Evaluated):
+def _addresses(evaluated: Evaluated) -> Callable[[Trajectory, int | str], str]:
     query = urlencode({"run": evaluated.name})
     return lambda trajectory, step: f"/evaluation/picture/{evaluated.version}/{trajectory.image_id}-{step}.webp?{query}"

@@ -13,11 +13,12 @@ from fastapi import APIRouter, HTTPException, Request, Response
 from fastapi.responses import HTMLResponse
 
 from rl_aesthetics.datasets.dataset import RLDataset
+from rl_aesthetics.files.run_files import CONFIG_FILE, FILMSTRIP, METRICS_FILE
 from rl_aesthetics.pages import rendering as pages
 from rl_aesthetics.photos.resize import fit_within
 from rl_aesthetics.photos.write import encode_webp
-from rl_aesthetics.reports.filmstrip import FILMSTRIP, edited, read_filmstrip, some
-from rl_aesthetics.reports.training_view import METRICS, read_metrics, training_charts
+from rl_aesthetics.reports.filmstrip import edited, read_filmstrip, some
+from rl_aesthetics.reports.training_view import read_metrics, training_charts
 from rl_aesthetics.studio.library import Library
 from rl_aesthetics.studio.site import TheSite
 
@@ -31,7 +32,7 @@ PICTURE = 160
 
 def _validation_set(library: Library, folder: Path) -> RLDataset | None:
     """The validation split of the dataset that a training was given, if it is among the datasets found."""
-    given = _yaml(folder / "config.yaml").get("dataset")
+    given = _yaml(folder / CONFIG_FILE).get("dataset")
     if given is None:
         return None
     for name, path in library.found().datasets.items():
@@ -43,8 +44,8 @@ def _validation_set(library: Library, folder: Path) -> RLDataset | None:
 
 def _state(library: Library, name: str) -> dict[str, Any]:
     folder = library.found().trainings[name]
-    rows = read_metrics(folder / METRICS)
-    age = time.time() - (folder / METRICS).stat().st_mtime
+    rows = read_metrics(folder / METRICS_FILE)
+    age = time.time() - (folder / METRICS_FILE).stat().st_mtime
     moments = read_filmstrip(folder / FILMSTRIP)
     dataset = _validation_set(library, folder) if moments else None
     validated = [row for row in rows if "val_success_rate" in row]
@@ -70,7 +71,7 @@ def training(request: Request, site: TheSite, run: str = "") -> Response:
     found = list(site.library.found().trainings)
     if not found:
         return site.page(request, "training.html", found=[], name="")
-    name = run or max(found, key=lambda one: (site.library.found().trainings[one] / METRICS).stat().st_mtime)
+    name = run or max(found, key=lambda one: (site.library.found().trainings[one] / METRICS_FILE).stat().st_mtime)
     folder = site.library.found().trainings[name]
     links = dict(site.settings.links or {})
     uri = str(_run(folder).get("tracking_uri", ""))
@@ -91,8 +92,9 @@ def picture(site: TheSite, run: str, image_id: int, what: str) -> Response:
     """A validation photo: `degraded`, `original`, or after the edits of an epoch."""
     folder = site.library.found().trainings[run]
     dataset = _validation_set(site.library, folder)
-    place = next((k for k, r in enumerate(dataset.records) if r.image_id == image_id), None) if dataset else None
-    if place is None:
+    records = dataset.records if dataset else ()
+    place = next((k for k, record in enumerate(records) if record.image_id == image_id), None)
+    if dataset is None or place is None:
         raise HTTPException(404, "There is no such photo here.")
     if what == "original":
         pixels = dataset.original(place)
@@ -110,13 +112,15 @@ def picture(site: TheSite, run: str, image_id: int, what: str) -> Response:
 
 def _run(folder: Path) -> dict[str, Any]:
     try:
-        return json.loads((folder / "mlflow_run.json").read_text())
+        run: dict[str, Any] = json.loads((folder / "mlflow_run.json").read_text())
+        return run
     except (OSError, ValueError):
         return {}
 
 
 def _yaml(file: Path) -> dict[str, Any]:
     try:
-        return yaml.safe_load(file.read_text()) or {}
+        content: dict[str, Any] = yaml.safe_load(file.read_text()) or {}
+        return content
     except (OSError, yaml.YAMLError):
         return {}

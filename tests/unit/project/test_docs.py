@@ -40,7 +40,8 @@ def test_every_command_has_the_options_that_it_is_shown_with(page, program):
         known = {name for parameter in command.params for name in (*parameter.opts, *parameter.secondary_opts)}
         shown = {word.split("=")[0] for word in rest if word.startswith("--")}
         assert shown <= known, f"{page.name}: {' '.join(words)}"
-        if "train" in words[:1]:
+        # What CONTRIBUTING.md trains with is there once it is followed: tests/integration/test_contributing.py does.
+        if "train" in words[:1] and page.name != "CONTRIBUTING.md":
             load_config(None, [word for word in rest if "=" in word and not word.startswith("-")])
 
 

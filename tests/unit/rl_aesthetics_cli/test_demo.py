@@ -11,7 +11,7 @@ from rl_aesthetics.config.config import load_config
 from rl_aesthetics.datasets.annotations import Record, write_annotations
 from rl_aesthetics.datasets.degrade import degrade
 from rl_aesthetics.datasets.tonal_degradation import degrade_tone
-from rl_aesthetics.edits.registry import action_names
+from rl_aesthetics.edits.transforms import action_names
 from rl_aesthetics.enhance.enhance import enhance_photo
 from rl_aesthetics.photos.quality import psnr
 from rl_aesthetics.photos.sources.samples import open_samples

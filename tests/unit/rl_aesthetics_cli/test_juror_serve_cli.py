@@ -8,7 +8,7 @@ from typer.testing import CliRunner
 
 from juror_service.jurors.laion import RELEASES
 from rl_aesthetics.errors import UserError
-from rl_aesthetics_cli import serve
+from rl_aesthetics_cli.jurors import serve
 
 SERVE, BENCH = ["serve", "--port", "0"], ["bench", "--seconds", "0.1"]
 

@@ -2,8 +2,6 @@
 
 import dataclasses
 import json
-import os
-import pickle
 import shutil
 import subprocess
 import sys
@@ -18,15 +16,15 @@ torch = pytest.importorskip("torch")
 transformers = pytest.importorskip("transformers", reason="needs rl-aesthetics[transformers]")
 
 from safetensors.torch import load_file, save_file  # noqa: E402
-from tiny_releases import SIDE, TEXT, TOWER, images, write_release  # noqa: E402
+from tiny_releases import SIDE, TEXT, TOWER, images  # noqa: E402
+from vision_jurors import CLIP, JURORS, SIGLIP  # noqa: E402
 
-from juror_service.jurors import aesthetic_v2_5, laion  # noqa: E402
+from juror_service.jurors import laion  # noqa: E402
 from juror_service.jurors.registry import load_juror  # noqa: E402
 from juror_service.jurors.vision_tower import VisionJuror, resample  # noqa: E402
-from rl_aesthetics.errors import ScoringError, UserError  # noqa: E402
+from rl_aesthetics.errors import ScoringError  # noqa: E402
 
-SIGLIP, CLIP = aesthetic_v2_5.RELEASE, laion.RELEASES["mlp"]
-JURORS = {"aesthetic_v2_5": ("siglip", {}), "laion": ("clip", {}), "laion linear": ("clip", {"head": "linear"})}
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 # What the packages aesthetic-predictor-v2-5 2024.12.18.1 and simple-aesthetics-predictor 0.1.2 (`V2Linear`, `V1`) gave
 # for the first six of `images(40)` on the weights of `tiny_releases`, so that agreement is tested without them too.
@@ -35,50 +33,6 @@ RECORDED = {
     "laion": [0.289524, 0.431209, 0.534432, 0.398294, 0.528779, 0.528441],
     "laion linear": [0.112923, 0.041824, 0.038467, 0.077027, -0.128778, 0.000303],
 }
-
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-
-
-@pytest.fixture(scope="module")
-def folders(tmp_path_factory):
-    root = tmp_path_factory.mktemp("weights")
-    return {
-        "siglip": write_release(root / "siglip", SIGLIP),
-        "clip": write_release(root / "clip", *laion.RELEASES.values()),
-    }
-
-
-@pytest.fixture
-def folder(folders, tmp_path):
-    """A copy of the SigLIP release that a test may spoil."""
-    return shutil.copytree(folders["siglip"], tmp_path / "weights")
-
-
-@pytest.fixture(scope="module")
-def load(folders):
-    def load(name, **options):
-        folder, head = JURORS[name]
-        return load_juror(name.split()[0], weights=folders[folder], device="cpu", **head, **options)
-
-    return load
-
-
-@pytest.fixture(scope="module")
-def scenes():
-    return images(40)
-
-
-@pytest.fixture(scope="module")
-def alone(load, scenes):
-    """Scores by juror, each image by itself."""
-    jurors = {name: load(name) for name in JURORS}
-    return {name: np.concatenate([juror.score([image]) for image in scenes]) for name, juror in jurors.items()}
 
 
 def close(scores, alone, share=1e-3):
@@ -344,98 +298,6 @@ def test_a_failing_network_is_a_scoring_error_and_not_a_score(load, scenes):
     juror._network.head[0] = torch.nn.Linear(7, 1024)
     with pytest.raises(ScoringError, match="laion failed on 2 images"):
         juror.score(scenes[:2])
-
-
-def test_a_folder_that_is_not_there_is_a_users_mistake(tmp_path):
-    with pytest.raises(UserError, match=r"no folder at .*nowhere.*model\.safetensors.*aesthetic_predictor_v2_5\.pth"):
-        load_juror("aesthetic_v2_5", weights=tmp_path / "nowhere")
-
-
-@pytest.mark.parametrize("missing", ["config.json", "model.safetensors", SIGLIP.head])
-def test_a_file_that_is_missing_is_named(folder, missing):
-    (folder / missing).unlink()
-    with pytest.raises(UserError, match=f"lacks {missing};"):
-        load_juror("aesthetic_v2_5", weights=folder)
-
-
-@pytest.mark.parametrize("broken", ["config.json", "model.safetensors", SIGLIP.head])
-@pytest.mark.parametrize("content", [b"", b"not what it should be"])
-def test_a_broken_file_is_a_users_mistake(folder, broken, content):
-    (folder / broken).write_bytes(content)
-    with pytest.raises(UserError, match="no readable"):
-        load_juror("aesthetic_v2_5", weights=folder)
-
-
-def test_a_truncated_encoder_is_a_users_mistake(folder):
-    whole = (folder / "model.safetensors").read_bytes()
-    (folder / "model.safetensors").write_bytes(whole[: len(whole) // 2])
-    with pytest.raises(UserError, match="no readable SiglipVisionModel"):
-        load_juror("aesthetic_v2_5", weights=folder)
-
-
-def test_weights_that_lack_a_tensor_are_not_filled_with_random_numbers(folder):
-    tensors = load_file(folder / "model.safetensors")
-    del tensors["vision_model.encoder.layers.1.mlp.fc2.weight"]
-    save_file(tensors, folder / "model.safetensors", {"format": "pt"})
-    with pytest.raises(UserError, match=r"lack 1 tensors.*layers\.1\.mlp\.fc2\.weight"):
-        load_juror("aesthetic_v2_5", weights=folder)
-
-
-def test_another_encoder_is_refused(folders, tmp_path, folder):
-    shutil.copy(folders["clip"] / "model.safetensors", folder / "model.safetensors")
-    with pytest.raises(UserError, match=str(folder)):
-        load_juror("aesthetic_v2_5", weights=folder)
-
-
-@pytest.mark.parametrize(
-    ("spoil", "named"),
-    [
-        (lambda state: state.pop("scoring_head.2.bias"), "should hold scoring_head.0.weight"),
-        (lambda state: state.update({"scoring_head.9.weight": torch.zeros(1)}), r"scoring_head\.9"),
-        (lambda state: state.update({"scoring_head.2.weight": torch.zeros(64, 1024)}), "not .*1024, 128"),
-        (lambda state: state.update({"scoring_head.0.weight": torch.zeros(1024, 40)}), "embeddings of 40.* makes 48"),
-    ],
-)
-def test_another_head_is_refused(folder, spoil, named):
-    state = torch.load(folder / SIGLIP.head)
-    spoil(state)
-    torch.save(state, folder / SIGLIP.head)
-    with pytest.raises(UserError, match=named):
-        load_juror("aesthetic_v2_5", weights=folder)
-
-
-def test_code_in_a_heads_file_does_not_run(folder, tmp_path):
-    class Attack:
-        def __reduce__(self):
-            return os.mkdir, (str(tmp_path / "attacked"),)
-
-    torch.save({"scoring_head.0.weight": Attack()}, folder / SIGLIP.head)
-    assert pickle.dumps(Attack())
-    with pytest.raises(UserError, match="no readable"):
-        load_juror("aesthetic_v2_5", weights=folder)
-    assert not (tmp_path / "attacked").exists()
-
-
-@pytest.mark.parametrize(
-    ("options", "named"),
-    [
-        ({"device": "cuad"}, "cuad"),
-        ({"device": "cuda:99"}, "cuda:99"),
-        ({"dtype": "float8"}, "float32, bfloat16"),
-        ({"batch": 0}, "batch"),
-        ({"size": "large"}, "size"),
-        ({"compile": "quickly"}, "quickly"),
-        ({"weigths": "."}, "did you mean 'weights'"),
-    ],
-)
-def test_an_option_that_cannot_be_is_named(folders, options, named):
-    with pytest.raises(UserError, match=named):
-        load_juror("aesthetic_v2_5", **({"weights": folders["siglip"]} | options))
-
-
-def test_an_unknown_head_is_answered_with_the_known_ones(folders):
-    with pytest.raises(UserError, match=r"'liner' \(did you mean 'linear'\?\)"):
-        load_juror("laion", weights=folders["clip"], head="liner")
 
 
 def test_the_text_half_has_no_say(folders, tmp_path, alone, scenes):

@@ -18,7 +18,7 @@ from juror_service.training.train import Recipe, export_onnx, fit, ranking_loss,
 from juror_service.training.train_evaluation import measure_juror
 from juror_service.training.train_photos import RankingBatch, random_crop, ranking_batch, read_photos
 from rl_aesthetics.edits.algebra import GENERATORS, NUM_STATES, distance, render_rgb
-from rl_aesthetics.edits.registry import REVERSIBLE
+from rl_aesthetics.edits.transforms import REVERSIBLE
 from rl_aesthetics.errors import UserError
 from rl_aesthetics.photos.resize import reduce_image
 

@@ -137,7 +137,7 @@ def test_every_setting_is_a_parameter_under_its_dotted_name():
     assert flat["rl_training.action_space.add_stop_action"] == "true"
     assert flat["learner.max_minutes"] == "2.5"
     assert flat["ray.address"] == "null"
-    assert flat["learner.network"] == "simple_cnn"
+    assert flat["learner.network.kind"] == "simple_cnn"
 
 
 def test_parameters_hold_no_secrets():

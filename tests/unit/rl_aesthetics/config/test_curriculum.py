@@ -41,6 +41,14 @@ def test_patience_asks_for_epochs_in_a_row():
     assert rule.following(2, measured(2, 0.9)) == 2  # and it begins anew at each depth
 
 
+def test_a_rule_that_goes_on_from_anothers_state_decides_as_that_one_would():
+    before = DepthRule(Curriculum(threshold=0.8, patience=2), deepest=3)
+    assert before.following(1, measured(1, 0.9)) == 1
+    after = DepthRule(Curriculum(threshold=0.8, patience=2), deepest=3)
+    after.restore(before.state())
+    assert after.following(1, measured(1, 0.9)) == before.following(1, measured(1, 0.9)) == 2
+
+
 def test_the_sampler_degrades_as_deep_as_it_is_told_and_reviews_smaller_depths():
     sampler = EpisodeSampler(STARTS, review=0.25)
     sampler.seed(0)

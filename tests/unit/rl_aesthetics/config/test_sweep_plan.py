@@ -77,7 +77,7 @@ def test_the_sweep_that_comes_along_is_valid_and_begins_with_the_tuned_settings(
         ({"space": {"training.gamma": {"uniform": [0.5, 1.5]}}}, "training.gamma: .*less than or equal to 1"),
         ({"space": {"training.batch_size": {"uniform": [16, 32]}}}, "batch_size: .*integer"),
         (
-            {"space": {"learner.network": {"choice": ["simple_cnn", "edit_scoring"]}}, "metrics": "x"},
+            {"space": {"learner.network": {"choice": ["simple_cnn", "afterstate"]}}, "metrics": "x"},
             "'metrics'.*metric",
         ),
         ({"settings": {"learner.sed": 1}}, "unknown setting 'learner.sed'.*learner.seed"),

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from rl_aesthetics.datasets.degrade import choices, degrade, draw, edit_state, is_reversible, photo_seed, restore
 from rl_aesthetics.edits import algebra
-from rl_aesthetics.edits.registry import REVERSIBLE
+from rl_aesthetics.edits.transforms import REVERSIBLE
 from rl_aesthetics.errors import UserError
 
 

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rl_aesthetics.edits import algebra
-from rl_aesthetics.edits.registry import REVERSIBLE, TRANSFORMS
+from rl_aesthetics.edits.transforms import REVERSIBLE, TRANSFORMS
 
 STATES = st.integers(0, algebra.NUM_STATES - 1)
 SEQUENCES = st.lists(st.integers(0, 13), max_size=12)

@@ -11,8 +11,8 @@ from rl_aesthetics.config.config import load_config
 from rl_aesthetics.datasets.dataset import RLDataset
 from rl_aesthetics.datasets.tonal_degradation import sequence_of
 from rl_aesthetics.edits import edit_state, render, tone
-from rl_aesthetics.edits.registry import STOP, action_names
 from rl_aesthetics.edits.space import edit_space
+from rl_aesthetics.edits.transforms import STOP, action_names
 from rl_aesthetics.enhance.enhance import enhance_photo
 from rl_aesthetics.episodes.env import ImageEditEnv
 from rl_aesthetics.episodes.task import Task
@@ -22,15 +22,16 @@ from rl_aesthetics.evaluation.evaluation import Evaluation
 from rl_aesthetics.evaluation.policies import agent_policy
 from rl_aesthetics.networks.change_price import ChangePrice
 from rl_aesthetics.networks.registry import make_network
-from rl_aesthetics.networks.tone import STRENGTHS
+from rl_aesthetics.networks.settings import ToneSettings
+from rl_aesthetics.networks.tone_network import STRENGTHS
 from rl_aesthetics.photos.quality import pixel_change
-from rl_aesthetics.plan.task import task_of, task_of_agent
+from rl_aesthetics.plan.tasks import task_of, task_of_agent
 from rl_aesthetics.rewards import make_reward
 from rl_aesthetics.scores.reference import ReferenceScorer
 
 ACTIONS = action_names("tonal")
 TASK = Task(ACTIONS, 6, make_reward(step_penalty=0.0, terminal_bonus=0.0), shows_edits=True)
-OPTIONS = {"widths": [], "histograms": [16, 8], "quantiles": True, "edits": True}
+OPTIONS = {"histograms": [16, 8], "members": 1, "dropout": 0.0, "value_scale": 1.0}
 
 
 def photos():
@@ -120,36 +121,31 @@ def test_a_tone_network_takes_the_computed_price_off_what_it_has_learned():
     prices = torch.from_numpy(ChangePrice(ACTIONS, 0.0125, 0.5)(observations))
     assert prices.max() == 0.5
     torch.testing.assert_close(priced(tensors), free(tensors) - prices)
-    [learned], [none] = priced.learned(priced.trunk.describe(tensors))
+    [learned], _ = priced.learned(priced.trunk.describe(tensors))
     torch.testing.assert_close(learned, free(tensors))
-    assert none.shape == (2, 0)
-    with pytest.raises(UserError, match="needs edits"):
-        make_network("tone", ACTIONS, change_limit=0.1)
 
 
 def test_estimated_strengths_stand_beside_the_values_and_change_nothing_of_their_shape():
-    network = make_network("tone", ACTIONS, **OPTIONS, strengths=True).eval()
+    network = make_network("tone", ACTIONS, **OPTIONS).eval()
     tensors = torch.from_numpy(views([0, edit_state.state_of(tint=3)])[1])
     [values], [estimates] = network.learned(network.trunk.describe(tensors))
     assert estimates.shape == (2, len(STRENGTHS))
     torch.testing.assert_close(network(tensors), values)
-    with pytest.raises(UserError, match="not dueling"):
-        make_network("tone", ACTIONS, **OPTIONS, strengths=True, dueling=True)
+    with pytest.raises(UserError, match="network 'tone' has no option 'dueling'"):
+        make_network("tone", ACTIONS, **OPTIONS, dueling=True)
 
 
 def test_the_value_of_an_action_is_the_mean_of_the_members():
-    network = make_network("tone", ACTIONS, **OPTIONS, members=3, strengths=True).eval()
+    network = make_network("tone", ACTIONS, **{**OPTIONS, "members": 3}).eval()
     tensors = torch.from_numpy(views([0, edit_state.state_of(tint=3)])[1])
     values_MBA, estimates_MBP = network.learned(network.trunk.describe(tensors))
     assert estimates_MBP.shape == (3, 2, len(STRENGTHS))
     assert (values_MBA.std(0)[:, :-1] > 0).all()  # they begin with weights of their own
     torch.testing.assert_close(network(tensors), values_MBA.mean(0))
-    with pytest.raises(UserError, match="widths"):
-        make_network("tone", ACTIONS, histograms=True, members=2)
 
 
 def test_what_was_edited_is_never_left_out_when_learning():
-    network = make_network("tone", ACTIONS, **OPTIONS, dropout=1.0)
+    network = make_network("tone", ACTIONS, **{**OPTIONS, "dropout": 1.0})
     tensors = torch.from_numpy(views([0, 0])[1])
     edited = tensors.clone()
     edited[:, 3] = torch.from_numpy(edit_state.edits_plane([edit_state.state_of(exposure=9)] * 2, 64)[:, 0])
@@ -164,7 +160,7 @@ def test_what_was_edited_is_never_left_out_when_learning():
 
 def test_an_agent_that_is_shown_its_edits_evaluates_and_edits_photos(tmp_path):
     torch.manual_seed(1)
-    description = AgentDescription("tone", ACTIONS, (4, 64, 64), 5, "", network_options=OPTIONS)
+    description = AgentDescription(ToneSettings(**OPTIONS), ACTIONS, (4, 64, 64), 5, "")
     DQNAgent(description).save(tmp_path / "agent.safetensors")
     agent = DQNAgent.load(tmp_path)
     assert agent.shows_edits
@@ -181,15 +177,20 @@ def test_an_agent_that_is_shown_its_edits_evaluates_and_edits_photos(tmp_path):
 @pytest.mark.parametrize(
     ("overrides", "message"),
     [
-        (["state.shape=[3, 64, 64]"], "4 channels"),
-        (["learner.network_options.edits=false"], "4 channels"),
-        (["learner.network_options.widths=[8]"], "widths"),
-        (["learner.network=atari_cnn", "learner.network_options={}"], "4 channels"),
+        (["learner.network.edits=false"], "always quantiles, edits and strengths"),
+        (["learner.network.widths=[8]"], "no convolutions any more"),
+        (["learner.network=atari_cnn", "state.shape=[4, 64, 64]"], "4 channels"),
     ],
 )
 def test_networks_and_observations_that_do_not_fit_are_refused(overrides, message):
     with pytest.raises(UserError, match=message):
         load_config("configs/photographic.yaml", overrides)
+
+
+def test_the_network_decides_what_is_seen_and_four_channels_may_be_written_out():
+    for shape in ("[3, 64, 64]", "[4, 64, 64]"):
+        config = load_config("configs/photographic.yaml", [f"state.shape={shape}"])
+        assert config.observation_shape == task_of(config).observation_shape == (4, 64, 64)
 
 
 def test_a_training_that_would_show_reversible_edits_is_refused_before_it_starts():

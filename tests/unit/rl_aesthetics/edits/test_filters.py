@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from rl_aesthetics.edits.filters import TRANSFORMS as FILTERS
-from rl_aesthetics.edits.registry import TRANSFORMS
+from rl_aesthetics.edits.transforms import TRANSFORMS
 
 NAMES = [transform.name for transform in FILTERS]
 RAMP = np.repeat(np.arange(256, dtype=np.uint8)[None, :, None], 3, axis=2).repeat(8, axis=0)

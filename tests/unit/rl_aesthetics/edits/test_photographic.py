@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rl_aesthetics.edits import edit_state, framing, photographic, render, tone
-from rl_aesthetics.edits.registry import PHOTOGRAPHIC, STOP, TRANSFORMS, action_names
+from rl_aesthetics.edits.transforms import PHOTOGRAPHIC, STOP, TRANSFORMS, action_names
 
 EDITS = [TRANSFORMS[name].change for name in PHOTOGRAPHIC]
 TONAL_EDITS = [name for name in PHOTOGRAPHIC if edit_state.FIELDS[TRANSFORMS[name].change.field].name in tone.TONE]

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rl_aesthetics.edits.registry import REVERSIBLE, STOP, TRANSFORMS, action_names, get_transform
+from rl_aesthetics.edits.transforms import REVERSIBLE, STOP, TRANSFORMS, action_names, get_transform
 from rl_aesthetics.errors import UserError
 
 EVERY = pytest.mark.parametrize("name", TRANSFORMS)

@@ -8,7 +8,7 @@ from PIL import Image
 from scenes import good_agent, scene, scorer
 
 from rl_aesthetics.edits import edit_state, recipe, render
-from rl_aesthetics.edits.registry import TRANSFORMS
+from rl_aesthetics.edits.transforms import TRANSFORMS
 from rl_aesthetics.enhance.batch import agent_work, enhance_all, recipe_work, says, write_contact_sheet
 from rl_aesthetics.enhance.results import plan_outputs
 from rl_aesthetics.errors import UserError

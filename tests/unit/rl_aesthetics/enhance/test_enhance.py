@@ -12,7 +12,7 @@ from scenes import CountingScorer, good_agent, naturalness, scene, scorer
 
 from rl_aesthetics.agents.agent import AgentDescription, DQNAgent
 from rl_aesthetics.datasets.degrade import degrade
-from rl_aesthetics.edits.registry import REVERSIBLE, STOP
+from rl_aesthetics.edits.transforms import REVERSIBLE, STOP
 from rl_aesthetics.enhance.enhance import enhance_photo
 from rl_aesthetics.enhance.results import plan_outputs, write_enhancement
 from rl_aesthetics.errors import ScoringError, UserError

@@ -3,8 +3,8 @@ import pytest
 
 from rl_aesthetics.datasets.dataset import RLDataset
 from rl_aesthetics.edits import algebra
-from rl_aesthetics.edits.registry import REVERSIBLE
 from rl_aesthetics.edits.space import edit_space
+from rl_aesthetics.edits.transforms import REVERSIBLE
 from rl_aesthetics.episodes.crops import Crops, cut, cut_squares
 from rl_aesthetics.episodes.photos import EpisodePhotos
 from rl_aesthetics.episodes.start_states import EpisodeSampler

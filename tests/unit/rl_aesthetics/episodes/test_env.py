@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from scenes import CountingScorer, dataset, naturalness, scorer
 
 from rl_aesthetics.edits import algebra
-from rl_aesthetics.edits.registry import REVERSIBLE, STOP, action_names
+from rl_aesthetics.edits.transforms import REVERSIBLE, STOP, action_names
 from rl_aesthetics.episodes.env import ImageEditEnv
 from rl_aesthetics.episodes.start_states import EpisodeSampler
 from rl_aesthetics.episodes.task import Task
@@ -23,10 +23,10 @@ from rl_aesthetics.rewards import REWARDS, ScoreDifference, make_reward
 TASK = Task()
 STOP_INDEX = len(REVERSIBLE)
 EVERY_REWARD = [
-    ScoreDifference(fidelity_weight=0.5),
+    ScoreDifference(change_limit=0.1, change_price=0.5),
     *(make_reward(name) for name in REWARDS),
     make_reward("delayed", options={"shaping": 0.7}),
-    make_reward("stop_only", fidelity_weight=0.5),
+    make_reward("stop_only", change_limit=0.1, change_price=0.5),
     make_reward("delayed", change_limit=0.1),
 ]
 SEQUENCES = [("swap_gb",), ("invert_r",), ("shift_left_all", "swap_rg"), ("shift_down_b",)]

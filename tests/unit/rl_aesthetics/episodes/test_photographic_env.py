@@ -17,8 +17,8 @@ from rl_aesthetics.datasets.tonal_degradation import (
     tonal_model,
 )
 from rl_aesthetics.edits import edit_state
-from rl_aesthetics.edits.registry import STOP, TRANSFORMS, action_names
 from rl_aesthetics.edits.space import edit_space
+from rl_aesthetics.edits.transforms import STOP, TRANSFORMS, action_names
 from rl_aesthetics.episodes.all_action_rewards import ActionRewards
 from rl_aesthetics.episodes.env import ImageEditEnv
 from rl_aesthetics.episodes.photos import EpisodePhotos, Variants
@@ -30,7 +30,7 @@ from rl_aesthetics.evaluation.evaluation import Evaluation
 from rl_aesthetics.evaluation.policies import stop_policy
 from rl_aesthetics.evaluation.reward_hacking import judge, leaves_alone, summarise
 from rl_aesthetics.networks.registry import make_network
-from rl_aesthetics.networks.tone_trunk import colour_histograms, spread
+from rl_aesthetics.networks.tone_trunk import colour_histograms
 from rl_aesthetics.photos.quality import IDENTICAL_DB, measure
 from rl_aesthetics.photos.resize import reduce_image
 from rl_aesthetics.rewards import make_reward
@@ -239,8 +239,8 @@ def test_all_edits_together_have_states_too():
 
 
 @pytest.mark.parametrize("actions", [TASK.actions, ("crop_square", "clahe", "exposure_up", STOP)])
-def test_the_edit_scoring_network_looks_at_one_more_step_of_what_it_sees(actions):
-    network = make_network("edit_scoring", actions).eval()
+def test_the_afterstate_network_looks_at_one_more_step_of_what_it_sees(actions):
+    network = make_network("afterstate", actions).eval()
     image = torch.from_numpy(np.ascontiguousarray(scene(64, 64, 0)[..., ::-1].transpose(2, 0, 1)))[None]
     for number, name in enumerate(actions):
         seen = network.edited(image, torch.tensor([number]))[0].numpy().transpose(1, 2, 0)[..., ::-1]
@@ -248,10 +248,15 @@ def test_the_edit_scoring_network_looks_at_one_more_step_of_what_it_sees(actions
         np.testing.assert_array_equal(seen, expected)
 
 
+def seen(*images_HWC):
+    """Observations of photos to which nothing was done yet."""
+    images_BCHW = torch.from_numpy(np.stack(images_HWC).transpose(0, 3, 1, 2))
+    return torch.cat([images_BCHW, torch.full_like(images_BCHW[:, :1], 128)], 1)
+
+
 def test_the_tone_network_values_every_action_and_learns_from_light():
     network = make_network("tone", TASK.actions).eval()
-    images = torch.from_numpy(np.stack([scene(64, 64, 0), scene(64, 64, 0) // 2]).transpose(0, 3, 1, 2))
-    values = network(images)
+    values = network(seen(scene(64, 64, 0), scene(64, 64, 0) // 2))
     assert values.shape == (2, len(TASK.actions))
     assert not torch.allclose(values[0], values[1])
 
@@ -277,34 +282,21 @@ def test_colour_histograms_count_every_pixel_once_in_each_of_the_four():
     torch.testing.assert_close(shares_F.sum(), torch.tensor(4.0))
 
 
-def test_with_mirror_the_tone_network_sees_no_left_and_right_and_its_values_are_on_the_given_scale():
-    images = torch.from_numpy(np.stack([scene(64, 64, 0), scene(64, 64, 1)]).transpose(0, 3, 1, 2))
-    network = make_network("tone", TASK.actions, histograms=True, mirror=True).eval()
-    torch.testing.assert_close(network(images), network(images.flip(3)))
-    scaled = make_network("tone", TASK.actions, histograms=True, mirror=True, value_scale=10.0).eval()
+def test_the_tone_networks_values_are_on_the_given_scale():
+    observations = seen(scene(64, 64, 0), scene(64, 64, 1))
+    network, scaled = (make_network("tone", TASK.actions, value_scale=scale).eval() for scale in (1.0, 10.0))
     scaled.load_state_dict(network.state_dict())
-    torch.testing.assert_close(scaled(images) * 10, network(images))
-    plain = make_network("tone", TASK.actions, histograms=True).eval()
-    assert not torch.allclose(plain(images), plain(images.flip(3)))
+    torch.testing.assert_close(scaled(observations) * 10, network(observations))
 
 
-def test_the_tone_network_can_do_without_convolutions_or_histograms_and_leaves_out_only_when_learning():
-    images = torch.from_numpy(np.stack([scene(64, 64, 0), scene(64, 64, 1)]).transpose(0, 3, 1, 2))
-    network = make_network("tone", TASK.actions, widths=[], histograms=[16, 8], dropout=0.5)
-    assert not torch.equal(network(images), network(images))
+def test_the_tone_network_counts_and_leaves_out_only_when_learning():
+    observations = seen(scene(64, 64, 0), scene(64, 64, 1))
+    network = make_network("tone", TASK.actions, histograms=[16, 8], dropout=0.5)
+    assert not torch.equal(network(observations), network(observations))
     network.eval()
-    torch.testing.assert_close(network(images), network(images))
-    moved = images.flatten(2)[:, :, torch.randperm(64 * 64)].view_as(images)
-    torch.testing.assert_close(network(moved), network(images))  # histograms know no places
-    with pytest.raises(UserError, match="sees nothing"):
-        make_network("tone", TASK.actions, widths=[])
-
-
-def test_the_spread_is_the_standard_deviation():
-    features = torch.rand(3, 5, 8, 8).to(memory_format=torch.channels_last)
-    torch.testing.assert_close(spread(features), features.std((2, 3)))
-    flat = torch.ones(1, 1, 4, 4, requires_grad=True)
-    assert torch.isfinite(torch.autograd.grad(spread(flat).sum(), flat)[0]).all()
+    torch.testing.assert_close(network(observations), network(observations))
+    # Neighbours stay neighbours, for the edges: otherwise it knows no places, no left and no right.
+    torch.testing.assert_close(network(observations.flip(3)), network(observations))
 
 
 def test_good_variants_are_as_sharp_as_degraded_ones():

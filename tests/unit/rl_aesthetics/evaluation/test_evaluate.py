@@ -10,8 +10,8 @@ from scenes import CountingScorer, dataset, good_agent, naturalness, scorer
 
 from rl_aesthetics.agents.agent import AgentDescription
 from rl_aesthetics.edits import algebra
-from rl_aesthetics.edits.registry import REVERSIBLE, STOP, TRANSFORMS
 from rl_aesthetics.edits.space import edit_space
+from rl_aesthetics.edits.transforms import REVERSIBLE, STOP, TRANSFORMS
 from rl_aesthetics.episodes.env import ImageEditEnv
 from rl_aesthetics.episodes.task import Task
 from rl_aesthetics.errors import ScoringError, UserError
@@ -20,7 +20,7 @@ from rl_aesthetics.evaluation.compatibility import check_actions, check_juror
 from rl_aesthetics.evaluation.evaluation import Evaluation
 from rl_aesthetics.evaluation.oracle import Oracle
 from rl_aesthetics.evaluation.policies import agent_policy, juror_policy, random_policy, stop_policy
-from rl_aesthetics.plan.task import task_of_agent
+from rl_aesthetics.plan.tasks import task_of_agent
 from rl_aesthetics.reports.evaluate import evaluate
 from rl_aesthetics.rewards import REWARDS, ScoreDifference, make_reward
 from rl_aesthetics.scores.scorer import FunctionScorer
@@ -90,10 +90,10 @@ def test_no_episode_is_longer_than_the_step_limit():
     steps=st.integers(1, 5),
     size=st.sampled_from([32, 64]),
     name=st.sampled_from(list(REWARDS)),
-    fidelity=st.sampled_from([0.0, 0.4]),
+    limit=st.sampled_from([1.0, 0.1]),
 )
-def test_returns_are_the_sums_of_what_the_environment_pays(seed, steps, size, name, fidelity):
-    reward = make_reward(name, step_penalty=0.03, terminal_bonus=0.5, fidelity_weight=fidelity)
+def test_returns_are_the_sums_of_what_the_environment_pays(seed, steps, size, name, limit):
+    reward = make_reward(name, step_penalty=0.03, terminal_bonus=0.5, change_limit=limit, change_price=0.4)
     task = Task(max_steps=steps, reward=reward)
     evaluation = trial([("swap_gb",), ("invert_r", "swap_rb")], task, scorer(size))
     episodes = evaluation.run(random_policy(evaluation.space, seed))

@@ -15,9 +15,10 @@ from scenes import good_agent, scene, scorer
 from rl_aesthetics.agents.agent import AgentDescription, DQNAgent
 from rl_aesthetics.datasets.dataset import RLDataset
 from rl_aesthetics.datasets.tonal_degradation import sequence_of
-from rl_aesthetics.edits.registry import STOP
+from rl_aesthetics.edits.transforms import STOP
 from rl_aesthetics.evaluation.confusion import confusion, undoing
 from rl_aesthetics.evaluation.trajectories import Verdict, read_trajectories, select, sorts_of
+from rl_aesthetics.files.run_files import REPORT, TRAJECTORIES
 from rl_aesthetics.networks.q_network import QNetwork
 from rl_aesthetics.reports import report
 from rl_aesthetics.reports.evaluate import evaluate
@@ -50,7 +51,7 @@ def evaluated(folder, own, judges=None):
     agent = DQNAgent(
         AgentDescription("simple_cnn", ACTIONS, (3, 64, 64), 1, own.fingerprint), AlwaysDarker(ACTIONS, 64)
     )
-    return evaluate(agent, photos(), own, folder, oracle=False, jurors=judges or {})
+    return evaluate(agent, photos(), own, folder, oracle=False, held_out=judges or {})
 
 
 @pytest.fixture(scope="module")
@@ -62,14 +63,14 @@ def fooled(tmp_path_factory):
 
 
 def order_on_page(folder):
-    text = (folder / report.PAGE).read_text()
+    text = (folder / REPORT).read_text()
     return text, [int(number) for number in re.findall(r'<article class="trajectory"[^>]*data-photo="(\d+)"', text)]
 
 
 def test_photos_whose_own_score_rose_while_the_judges_fell_come_first_and_are_flagged(fooled):
     folder, summary = fooled
     text, order = order_on_page(folder)
-    gains = {one.image_id: one.verdict.gain for one in read_trajectories(folder / report.TRAJECTORIES)}
+    gains = {one.image_id: one.verdict.gain for one in read_trajectories(folder / TRAJECTORIES)}
     assert set(order[:2]) == {2, 4}
     assert gains[order[0]] < gains[order[1]] < 0 < gains[order[2]] < gains[order[3]]
     articles = text.split('<article class="trajectory"')[1:]
@@ -83,7 +84,7 @@ def test_the_page_shows_what_each_judge_said_of_each_photo_and_of_all(fooled):
     text, _ = order_on_page(folder)
     said = summary["quality"]["judges"]["naturalness"]
     assert f"<td>{said['before']:.3f}</td><td>{said['after']:.3f}</td><td>{said['improved']:.0%}</td>" in text
-    for one in read_trajectories(folder / report.TRAJECTORIES):
+    for one in read_trajectories(folder / TRAJECTORIES):
         before, after = one.verdict.judges["naturalness"]
         assert f"naturalness {before:.3f} → {after:.3f}" in text
         assert (after < before) == one.verdict.fooled
@@ -95,7 +96,7 @@ def test_without_judges_nothing_is_said_of_them(tmp_path):
     text, _ = order_on_page(tmp_path)
     assert "What others say" not in text
     assert "judges’ worst first" not in text
-    assert json.loads((tmp_path / report.TRAJECTORIES).read_text())["verdict"] is None
+    assert json.loads((tmp_path / TRAJECTORIES).read_text())["verdict"] is None
 
 
 def test_what_knows_the_original_is_called_so_on_page_and_terminal(tmp_path, fooled):

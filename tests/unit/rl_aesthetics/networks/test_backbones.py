@@ -5,10 +5,10 @@ import pytest
 import torch
 
 from rl_aesthetics.agents.agent import AgentDescription, DQNAgent
-from rl_aesthetics.edits.registry import REVERSIBLE, STOP
+from rl_aesthetics.edits.transforms import REVERSIBLE, STOP
 from rl_aesthetics.errors import UserError
-from rl_aesthetics.networks.backbones import IMAGENET_MEAN, IMAGENET_STD, without_files
-from rl_aesthetics.networks.registry import make_network
+from rl_aesthetics.networks.backbones import IMAGENET_MEAN, IMAGENET_STD
+from rl_aesthetics.networks.registry import make_network, network_settings
 
 transformers = pytest.importorskip("transformers")
 ACTIONS = (*REVERSIBLE, STOP)
@@ -55,17 +55,18 @@ def test_pretrained_features_are_those_of_the_classifier_on_normalised_pixels(na
 def test_an_agent_needs_the_published_weights_no_more(name, tmp_path):
     published(name, tmp_path / "weights")
     options = {"pretrained": str(tmp_path / "weights"), "frozen": True, "dueling": True}
-    portable = without_files(name, options)
-    assert "pretrained" not in portable
-    assert portable["imagenet"]
-    q = make_network(name, ACTIONS, 64, **options)
-    saved = DQNAgent(AgentDescription(name, ACTIONS, (3, 64, 64), 5, "pocket:0", network_options=portable), q)
+    settings = network_settings(name, **options)
+    portable = settings.portable()
+    assert portable.pretrained is None
+    assert portable.imagenet
+    q = settings.build(ACTIONS, 64)
+    saved = DQNAgent(AgentDescription(portable, ACTIONS, (3, 64, 64), 5, "pocket:0"), q)
     saved.save(tmp_path / "agent.safetensors")
     for file in (tmp_path / "weights").iterdir():
         file.unlink()
     loaded = DQNAgent.load(tmp_path / "agent.safetensors")
     np.testing.assert_array_equal(loaded.values(OBSERVATIONS.numpy()), saved.values(OBSERVATIONS.numpy()))
-    assert without_files(name, portable) == portable
+    assert portable.portable() == portable
 
 
 @EVERY

@@ -1,13 +1,13 @@
-"""Q-networks: shapes, the one normalisation, and what the edit-scoring network shares."""
+"""Q-networks: shapes, the one normalisation, and what the afterstate network shares."""
 
 import numpy as np
 import pytest
 import torch
 from torch import nn
 
-from rl_aesthetics.edits.registry import REVERSIBLE, STOP, TRANSFORMS
+from rl_aesthetics.edits.transforms import REVERSIBLE, STOP, TRANSFORMS
 from rl_aesthetics.errors import UserError
-from rl_aesthetics.networks.afterstate import EditScoring
+from rl_aesthetics.networks.afterstate import Afterstate
 from rl_aesthetics.networks.registry import NETWORKS, make_network
 
 ACTIONS = (*REVERSIBLE, STOP)
@@ -18,8 +18,12 @@ SMALL = {  # the same layers as the real ones, fewer and narrower, which saves a
 EVERY = pytest.mark.parametrize("name", NETWORKS)
 
 
-def noise(batch=3, size=64, seed=0):
-    return torch.from_numpy(np.random.default_rng(seed).integers(0, 256, (batch, 3, size, size), dtype=np.uint8))
+def noise(batch=3, size=64, seed=0, channels=3):
+    return torch.from_numpy(np.random.default_rng(seed).integers(0, 256, (batch, channels, size, size), dtype=np.uint8))
+
+
+def seen_by(name, batch=3, size=64):
+    return noise(batch, size, channels=NETWORKS[name]().channels)
 
 
 def network(name, actions=ACTIONS, size=64):
@@ -31,7 +35,7 @@ def network(name, actions=ACTIONS, size=64):
 @EVERY
 @pytest.mark.parametrize("actions", [ACTIONS, ("swap_gb", "invert_r", "gaussian_blur_3"), ("swap_gb", STOP)])
 def test_every_network_gives_a_float_for_each_action(name, actions):
-    values_BA = network(name, actions)(noise())
+    values_BA = network(name, actions)(seen_by(name))
     assert (values_BA.shape, values_BA.dtype) == ((3, len(actions)), torch.float32)
     assert values_BA.isfinite().all()
 
@@ -40,12 +44,12 @@ def test_every_network_gives_a_float_for_each_action(name, actions):
 @pytest.mark.parametrize("actions", [ACTIONS, ("invert_r", "gaussian_blur_3", STOP)])
 def test_the_values_of_taken_actions_are_those_of_all_actions(name, actions):
     """Batches of different sizes may differ in the last bits."""
-    q, observations = network(name, actions), noise(len(actions))
+    q, observations = network(name, actions), seen_by(name, len(actions))
     taken_A = torch.arange(len(actions))
     torch.testing.assert_close(q.taken(observations, taken_A), q(observations).diagonal(), atol=1e-5, rtol=1e-4)
 
 
-@EVERY
+@pytest.mark.parametrize("name", [name for name in NETWORKS if name != "tone"])  # which counts pixels
 def test_bug_3_pixels_are_normalised_once(name):
     """The predecessor divided by 255 twice with a ResNet, so the network saw almost black images."""
     q, seen = network(name), []
@@ -62,7 +66,7 @@ def test_bug_3_pixels_are_normalised_once(name):
 
 @EVERY
 def test_observations_are_left_as_they_are(name):
-    observations = noise()
+    observations = seen_by(name)
     before = observations.clone()
     network(name)(observations)
     assert torch.equal(observations, before)
@@ -72,14 +76,14 @@ def test_observations_are_left_as_they_are(name):
 def test_gradients_reach_every_parameter(name):
     q = network(name).train()
     actions = torch.tensor([0, 7, len(ACTIONS) - 1])
-    q.taken(noise(), actions).sum().backward()
+    q.taken(seen_by(name), actions).sum().backward()
     assert [n for n, p in q.named_parameters() if p.grad is None or not p.grad.any()] == []
 
 
 @EVERY
 @pytest.mark.parametrize("size", [32, 96, 128])
 def test_other_observation_sizes_work(name, size):
-    assert network(name, size=size)(noise(size=size)).shape == (3, len(ACTIONS))
+    assert network(name, size=size)(seen_by(name, size=size)).shape == (3, len(ACTIONS))
 
 
 def test_a_network_that_needs_larger_observations_says_so():
@@ -109,8 +113,8 @@ def test_an_unknown_network_is_refused_with_the_nearest():
 
 
 @pytest.mark.parametrize("actions", [ACTIONS, ("swap_gb", "shift_left_b", "gaussian_blur_3", STOP)])
-def test_edit_scoring_looks_at_what_the_actions_lead_to(actions):
-    q = network("edit_scoring", actions)
+def test_afterstate_looks_at_what_the_actions_lead_to(actions):
+    q = network("afterstate", actions)
     observations = noise(len(actions))
     edited = q.edited(observations, torch.arange(len(actions))).numpy()
     for image_CHW, result_CHW, name in zip(observations.numpy(), edited, actions, strict=True):
@@ -119,16 +123,16 @@ def test_edit_scoring_looks_at_what_the_actions_lead_to(actions):
         np.testing.assert_array_equal(result_CHW[::-1].transpose(1, 2, 0), expected)
 
 
-def test_edit_scoring_values_two_ways_to_one_image_alike():
+def test_afterstate_values_two_ways_to_one_image_alike():
     """Q(s, a) + score(s) depends on the result alone, so undoing either of two edits is worth the same."""
-    q, photo = network("edit_scoring"), noise(1)
+    q, photo = network("afterstate"), noise(1)
     swap, turn = (torch.tensor([ACTIONS.index(name)]) for name in ("swap_gb", "invert_r"))
     torch.testing.assert_close(q.taken(q.edited(photo, swap), swap), q.taken(q.edited(photo, turn), turn))
-    assert EditScoring.values_include_score
+    assert Afterstate.values_include_score
 
 
-def test_edit_scoring_tells_stopping_at_an_image_from_going_on_from_it():
-    q, photo = network("edit_scoring"), noise(1)
+def test_afterstate_tells_stopping_at_an_image_from_going_on_from_it():
+    q, photo = network("afterstate"), noise(1)
     swap, stop = (torch.tensor([ACTIONS.index(name)]) for name in ("swap_gb", STOP))
     with torch.no_grad():
         q.head.bias.copy_(torch.tensor([1.0, 5.0]))
@@ -137,8 +141,8 @@ def test_edit_scoring_tells_stopping_at_an_image_from_going_on_from_it():
     assert q.taken(photo, stop).item() == 5
 
 
-def test_edit_scoring_without_stop_never_uses_the_value_of_stopping():
-    q = network("edit_scoring", REVERSIBLE)
+def test_afterstate_without_stop_never_uses_the_value_of_stopping():
+    q = network("afterstate", REVERSIBLE)
     with torch.no_grad():
         q.head.weight.zero_()
         q.head.bias.copy_(torch.tensor([1.0, 5.0]))
@@ -156,15 +160,15 @@ def unlearned_batch_norms(q):
     return q
 
 
-def test_edit_scoring_gives_the_same_values_with_and_without_folded_batch_norms():
-    q = unlearned_batch_norms(network("edit_scoring"))
+def test_afterstate_gives_the_same_values_with_and_without_folded_batch_norms():
+    q = unlearned_batch_norms(network("afterstate"))
     with torch.inference_mode():
         folded_BA = q(noise())
     torch.testing.assert_close(folded_BA, q(noise()).detach(), atol=1e-4, rtol=1e-4)
 
 
-def test_edit_scoring_follows_its_weights_when_they_change():
-    q, other = network("edit_scoring"), unlearned_batch_norms(network("edit_scoring"))
+def test_afterstate_follows_its_weights_when_they_change():
+    q, other = network("afterstate"), unlearned_batch_norms(network("afterstate"))
     with torch.inference_mode():
         before_BA = q(noise())
         q.load_state_dict(other.state_dict())
@@ -172,8 +176,8 @@ def test_edit_scoring_follows_its_weights_when_they_change():
         torch.testing.assert_close(q(noise()), other(noise()))
 
 
-def test_edit_scoring_with_a_value_range_stays_within_it():
-    q = make_network("edit_scoring", ACTIONS, 64, value_range=(-1, 3)).eval()
+def test_afterstate_with_a_value_range_stays_within_it():
+    q = make_network("afterstate", ACTIONS, 64, value_range=(-1, 3)).eval()
     with torch.no_grad():
         q.head.bias.copy_(torch.tensor([40.0, -40.0]))
     values_BA = q(noise())
@@ -185,8 +189,8 @@ def test_an_option_that_a_network_does_not_have_is_refused():
     message = r"network 'simple_cnn' has no option 'value_range'; it has dueling, noisy, num_atoms, value_support"
     with pytest.raises(UserError, match=message):
         make_network("simple_cnn", ACTIONS, 64, value_range=(0, 1))
-    with pytest.raises(UserError, match="network 'edit_scoring' has no option 'dueling'"):
-        make_network("edit_scoring", ACTIONS, 64, dueling=True)
+    with pytest.raises(UserError, match="network 'afterstate' has no option 'dueling'"):
+        make_network("afterstate", ACTIONS, 64, dueling=True)
     with pytest.raises(
         UserError, match=r"network 'resnet18' has no option 'depth'; it has architecture, dueling, frozen"
     ):
@@ -195,7 +199,7 @@ def test_an_option_that_a_network_does_not_have_is_refused():
 
 @pytest.mark.parametrize("value_range", [None, (-0.1, 1.1)])
 def test_what_stopping_after_an_edit_is_worth_is_learned_beside_the_edit(value_range):
-    q = make_network("edit_scoring", ACTIONS, value_range=value_range).eval()
+    q = make_network("afterstate", ACTIONS, value_range=value_range).eval()
     observations, stop = noise(3), len(ACTIONS) - 1
     actions, targets, stop_targets = (
         torch.tensor([0, 4, stop]),
@@ -213,7 +217,7 @@ def test_what_stopping_after_an_edit_is_worth_is_learned_beside_the_edit(value_r
 
 def test_with_its_mirror_image_an_image_is_worth_the_same_either_way():
     observations = torch.randint(0, 256, (3, 3, 64, 64), dtype=torch.uint8)
-    plain, mirrored = (make_network("edit_scoring", ACTIONS, mirror=mirror).eval() for mirror in (False, True))
+    plain, mirrored = (make_network("afterstate", ACTIONS, mirror=mirror).eval() for mirror in (False, True))
     mirrored.load_state_dict(plain.state_dict())
     with torch.inference_mode():
         here, there = plain(observations), plain(observations.flip(3))

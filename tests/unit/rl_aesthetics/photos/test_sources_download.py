@@ -15,8 +15,8 @@ from PIL import Image
 
 from rl_aesthetics.errors import UserError
 from rl_aesthetics.photos.sources.archive import extract
+from rl_aesthetics.photos.sources.catalogue import ArchiveDataset, load_registry, open_dataset
 from rl_aesthetics.photos.sources.download import ATTEMPTS, download
-from rl_aesthetics.photos.sources.registry import ArchiveDataset, load_registry, open_dataset
 
 CONTENT = np.random.default_rng(0).integers(0, 256, 3_000_000, np.uint8).tobytes()
 CHUNK = 1 << 16  # pieces in which a download is written

@@ -14,10 +14,10 @@ from rl_aesthetics.evaluation.confusion import confusion
 from rl_aesthetics.evaluation.evaluation import Evaluation
 from rl_aesthetics.evaluation.policies import agent_policy
 from rl_aesthetics.evaluation.trajectories import read_trajectories, select, trajectories_of, write_trajectories
-from rl_aesthetics.plan.task import task_of_agent
+from rl_aesthetics.files.run_files import FILMSTRIP
+from rl_aesthetics.plan.tasks import task_of_agent
 from rl_aesthetics.reports import charts
 from rl_aesthetics.reports.filmstrip import (
-    FILMSTRIP,
     chosen_places,
     draw_filmstrip,
     edited,
@@ -58,6 +58,17 @@ def test_traces_survive_their_file_and_a_broken_one_is_told(evaluated, tmp_path)
     (tmp_path / "episodes.jsonl").write_text('{"image_id": 1}\n')
     with pytest.raises(UserError, match="rl-aesthetics evaluate"):
         read_trajectories(tmp_path / "episodes.jsonl")
+
+
+def test_a_file_of_the_first_version_is_read(tmp_path):
+    step = {"action": "swap_gb", "score": 0.7, "values": {"swap_gb": 0.5, "STOP": 0.0}}
+    row = {"image_id": 3, "image_file": "3.png", "source_file": "c.jpg", "recipe": ["swap_gb"], "degraded": 0.2}
+    row |= {"original": 0.7, "best": None, "exact": True, "earned": 0.4, "steps": [step]}
+    (tmp_path / "episodes.jsonl").write_text(json.dumps(row) + "\n")
+    (one,) = read_trajectories(tmp_path / "episodes.jsonl")
+    assert (one.degradation, one.edits, one.final, one.expected) == (("swap_gb",), ("swap_gb",), 0.7, 0.5)
+    write_trajectories(tmp_path / "again.jsonl", [one])
+    assert json.loads((tmp_path / "again.jsonl").read_text()) == {**row, "verdict": None}
 
 
 @pytest.mark.parametrize(

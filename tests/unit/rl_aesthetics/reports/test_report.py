@@ -11,9 +11,11 @@ from PIL import Image
 from rich.console import Console
 from scenes import dataset, good_agent, scene, scorer
 
-from rl_aesthetics.edits.registry import REVERSIBLE, STOP
+from rl_aesthetics.edits.transforms import REVERSIBLE, STOP
 from rl_aesthetics.errors import UserError
+from rl_aesthetics.files.run_files import BEFORE_AFTER, PICTURES, REPORT, RESULTS, SUMMARY, TRAJECTORIES
 from rl_aesthetics.reports import report
+from rl_aesthetics.reports.before_after import before_after
 from rl_aesthetics.reports.evaluate import evaluate
 
 SEQUENCES = [("swap_gb",), ("invert_r", "shift_left_b"), ("swap_gb",)]
@@ -28,25 +30,23 @@ def written(tmp_path_factory):
 
 def test_the_folder_holds_the_report_and_nothing_else(written):
     folder, _ = written
-    assert sorted(os.listdir(folder)) == sorted(
-        [report.PICTURES, report.CHARTS, report.TRAJECTORIES, report.PAGE, report.RESULTS, report.SUMMARY]
-    )
-    assert sorted(os.listdir(folder / report.CHARTS)) == [
+    assert sorted(os.listdir(folder)) == sorted([BEFORE_AFTER, PICTURES, TRAJECTORIES, REPORT, RESULTS, SUMMARY])
+    assert sorted(os.listdir(folder / PICTURES)) == [
         *("calibration.svg", "confusion.svg", "contact_sheet.jpg", "episodes.gif", "scores.svg", "success_by_edit.svg")
     ]
-    assert sorted(os.listdir(folder / report.PICTURES)) == [
+    assert sorted(os.listdir(folder / BEFORE_AFTER)) == [
         f"{k:04d}.{suffix}" for k in (1, 2, 3) for suffix in ("png", "txt")
     ]
 
 
 def test_the_summary_file_is_the_returned_summary(written):
     folder, summary = written
-    assert json.loads((folder / report.SUMMARY).read_text()) == summary
+    assert json.loads((folder / SUMMARY).read_text()) == summary
 
 
 def test_results_have_the_guides_columns_and_a_row_for_each_photo(written):
     folder, summary = written
-    with open(folder / report.RESULTS, newline="") as file:
+    with open(folder / RESULTS, newline="") as file:
         rows = list(csv.DictReader(file))
     assert list(rows[0]) == [
         *("image_id", "image_path", "initial_score", "final_score"),
@@ -83,7 +83,7 @@ def test_the_summary_breaks_down_by_first_degradation_and_counts_the_actions(wri
 
 def test_edit_lists_stand_beside_the_pictures(written):
     folder, _ = written
-    lines = (folder / report.PICTURES / "0001.txt").read_text().splitlines()
+    lines = (folder / BEFORE_AFTER / "0001.txt").read_text().splitlines()
     assert lines[0] == "photo 1, memory/1"
     assert lines[1].endswith(": swap_gb")
     assert lines[2:4] == ["edit 1: swap_gb", "edit 2: STOP"]
@@ -92,7 +92,7 @@ def test_edit_lists_stand_beside_the_pictures(written):
 def test_pictures_show_degraded_edited_and_original_pixels(written):
     folder, _ = written
     photos = dataset(SEQUENCES)
-    sheet = np.asarray(Image.open(folder / report.PICTURES / "0001.png"))
+    sheet = np.asarray(Image.open(folder / BEFORE_AFTER / "0001.png"))
     for expected in (photos.degraded(0), photos.original(0)):
         enlarged = np.kron(expected[..., ::-1], np.ones((5, 5, 1), np.uint8))  # 64 px is too narrow for a caption
         corners = np.argwhere((sheet[:-319, :-319] == enlarged[0, 0]).all(axis=2))
@@ -101,18 +101,18 @@ def test_pictures_show_degraded_edited_and_original_pixels(written):
 
 def test_at_most_20_photos_get_a_picture(tmp_path):
     evaluate(good_agent(), dataset([("swap_gb",)] * 22, 8, 8), scorer(), tmp_path, oracle=False)
-    assert len(list((tmp_path / report.PICTURES).glob("*.png"))) == report.FIRST == 20
+    assert len(list((tmp_path / BEFORE_AFTER).glob("*.png"))) == report.FIRST == 20
 
 
 def test_a_second_report_replaces_the_first_and_leaves_other_files(tmp_path):
     (tmp_path / "notes.txt").write_text("mine")
     evaluate(good_agent(), dataset(SEQUENCES), scorer(), tmp_path, oracle=False)
     evaluate(good_agent(), dataset(SEQUENCES[:1]), scorer(), tmp_path, oracle=False)
-    ours = [report.PICTURES, report.CHARTS, report.TRAJECTORIES, report.PAGE, report.RESULTS, report.SUMMARY]
+    ours = [BEFORE_AFTER, PICTURES, TRAJECTORIES, REPORT, RESULTS, SUMMARY]
     assert sorted(os.listdir(tmp_path)) == sorted([*ours, "notes.txt"])
-    assert sorted(os.listdir(tmp_path / report.PICTURES)) == ["0001.png", "0001.txt"]
-    assert json.loads((tmp_path / report.SUMMARY).read_text())["episodes"] == 1
-    assert len((tmp_path / report.RESULTS).read_text().splitlines()) == 2
+    assert sorted(os.listdir(tmp_path / BEFORE_AFTER)) == ["0001.png", "0001.txt"]
+    assert json.loads((tmp_path / SUMMARY).read_text())["episodes"] == 1
+    assert len((tmp_path / RESULTS).read_text().splitlines()) == 2
 
 
 def test_a_file_in_the_place_of_the_folder_is_a_users_mistake(tmp_path):
@@ -123,8 +123,8 @@ def test_a_file_in_the_place_of_the_folder_is_a_users_mistake(tmp_path):
 
 def test_long_captions_wrap_within_their_panel():
     photos = [scene(96, 128)] * 3
-    short = report.before_after("photo", photos, ["a", "", ""], [0.1, 0.2, 0.3])
-    long = report.before_after("photo", photos, ["shift all left by half, " * 8, "", ""], [0.1, 0.2, 0.3])
+    short = before_after("photo", photos, ["a", "", ""], [0.1, 0.2, 0.3])
+    long = before_after("photo", photos, ["shift all left by half, " * 8, "", ""], [0.1, 0.2, 0.3])
     assert long.width == short.width
     assert long.height > short.height
     rows = np.asarray(long)[short.height :, long.width // 3 + 16 :]

@@ -13,7 +13,7 @@ from rl_aesthetics.agents.agent import AgentDescription, DQNAgent
 from rl_aesthetics.datasets.degrade import degrade
 from rl_aesthetics.edits import tone
 from rl_aesthetics.edits.recipe import read_recipe
-from rl_aesthetics.edits.registry import REVERSIBLE, STOP
+from rl_aesthetics.edits.transforms import REVERSIBLE, STOP
 from rl_aesthetics.enhance.enhance import enhance_photo
 from rl_aesthetics.errors import UserError
 from rl_aesthetics.networks.q_network import QNetwork

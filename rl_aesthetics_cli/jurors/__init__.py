@@ -1,0 +1,1 @@
+"""`rl-aesthetics juror …`: list, score, train, distil, serve, bench."""
