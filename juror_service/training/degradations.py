@@ -12,6 +12,8 @@ from collections.abc import Callable
 import cv2
 import numpy as np
 
+from rl_aesthetics.photos.colour import linear_from_srgb, srgb_from_linear
+
 STRENGTHS = (1.0, 2.0, 3.0, 4.0)
 """The steps at which a juror is measured, weakest first; training draws strengths between 0.5 and 4."""
 
@@ -77,11 +79,9 @@ def _contrast(image: np.ndarray, factor: float) -> np.ndarray:
     return cv2.LUT(image, _to_uint8(mean + (np.arange(256) - mean) * factor))
 
 
-_VALUES = np.arange(256) / 255
-_TO_LINEAR = np.where(_VALUES <= 0.04045, _VALUES / 12.92, ((_VALUES + 0.055) / 1.055) ** 2.4)
+_LIGHT = linear_from_srgb(np.arange(256) / 255)
 
 
 def _gain(image: np.ndarray, gains_C: np.ndarray) -> np.ndarray:
-    linear = np.clip(_TO_LINEAR[:, None] * gains_C, 0, 1)
-    table = np.where(linear <= 0.0031308, linear * 12.92, 1.055 * linear ** (1 / 2.4) - 0.055)
+    table = srgb_from_linear(np.clip(_LIGHT[:, None] * gains_C, 0, 1))
     return cv2.LUT(image, _to_uint8(255 * table)[None])

@@ -12,6 +12,7 @@ import cv2
 import numpy as np
 
 from rl_aesthetics.edits.transform import Transform
+from rl_aesthetics.photos.colour import linear_from_srgb, srgb_from_linear
 
 GREY_LUMA = np.array([0.114, 0.587, 0.299], np.float32)
 """Luma of B, G, R values as they are stored (ITU-R BT.601), which is OpenCV's grey."""
@@ -104,11 +105,8 @@ def haze(images_BGR: np.ndarray, density: float) -> np.ndarray:
     The inverse, dehazing, is not unique, so this is a degradation, not an edit with a parameter.
     """
     air = 0.75  # linear light: a bright overcast sky
-    values = np.arange(256) / 255
-    light = np.where(values <= 0.04045, values / 12.92, ((values + 0.055) / 1.055) ** 2.4)
-    veiled = (1 - density) * light + density * air
-    encoded = np.where(veiled <= 0.0031308, veiled * 12.92, 1.055 * veiled ** (1 / 2.4) - 0.055)
-    return _rounded(255 * encoded)[images_BGR]
+    veiled = (1 - density) * linear_from_srgb(np.arange(256) / 255) + density * air
+    return _rounded(255 * srgb_from_linear(veiled))[images_BGR]
 
 
 _CROSS = ((0, -1, 0), (-1, 5, -1), (0, -1, 0))

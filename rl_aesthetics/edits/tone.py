@@ -26,6 +26,8 @@ from functools import lru_cache
 import cv2
 import numpy as np
 
+from rl_aesthetics.photos import colour
+
 TONE = (
     "exposure",
     "contrast",
@@ -54,21 +56,11 @@ _SMALL = 1024  # pixels of a photo up to which many are rendered together
 _PIXELS_AT_ONCE = 1 << 19  # of one photo: 6 MB a float plane of three, which stays near the processor's cache
 
 
-def _linear(values: np.ndarray) -> np.ndarray:
-    """Light in [0, 1] from sRGB values in [0, 1] (IEC 61966-2-1)."""
-    return np.where(values <= 0.04045, values / 12.92, ((values + 0.055) / 1.055) ** 2.4).astype(np.float32)
-
-
-def _encoded(light: np.ndarray) -> np.ndarray:
-    """sRGB values in [0, 1] from light in [0, 1] (IEC 61966-2-1)."""
-    return np.where(light <= 0.0031308, light * 12.92, 1.055 * light ** (1 / 2.4) - 0.055)
-
-
 @lru_cache
 def light_of(dtype: str) -> np.ndarray:
     """float32: the light of every value of an unsigned integer type, 0 to 1."""
     top = np.iinfo(dtype).max
-    table = _linear(np.arange(top + 1) / top)
+    table = colour.linear_from_srgb(np.arange(top + 1) / top).astype(np.float32)
     table.setflags(write=False)
     return table
 
@@ -118,7 +110,7 @@ def _curve(contrast: float, highlights: float, shadows: float, gamma: float, dty
         log_light = log_light + shadows * _ramp(-2.5, -7.0, log_light)
     log_light = MIDDLE_GREY + np.float32(2**contrast) * (log_light - MIDDLE_GREY)
     log_light *= np.float32(2**-gamma)
-    table = np.rint(_encoded(np.exp2(np.minimum(log_light, 0))) * top).astype(dtype)
+    table = np.rint(colour.srgb_from_linear(np.exp2(np.minimum(log_light, 0))) * top).astype(dtype)
     table[0] = 0
     table.setflags(write=False)
     return table
@@ -189,7 +181,8 @@ def _render_small(planes_B3N: np.ndarray, tones_BP: np.ndarray, matrices_B33: np
 
 def _stretched(dtype: str, black: float, white: float) -> np.ndarray:
     top = np.iinfo(dtype).max
-    return _linear(np.clip((np.arange(top + 1) / top - black) / max(white - black, 1e-3), 0, 1))
+    values = np.clip((np.arange(top + 1) / top - black) / max(white - black, 1e-3), 0, 1)
+    return colour.linear_from_srgb(values).astype(np.float32)
 
 
 def _render(light_3N: np.ndarray, matrix_33: np.ndarray, vibrance: float, curve: np.ndarray) -> np.ndarray:
