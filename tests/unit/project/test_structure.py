@@ -1,10 +1,14 @@
 """The architecture, enforced: who may import whom, what a folder may hold, and how large a file may be."""
 
 import ast
+import functools
+import json
 import subprocess
 import sys
 from collections import Counter
 from pathlib import Path
+
+import pytest
 
 ROOT = Path(__file__).parents[3]
 
@@ -76,6 +80,7 @@ def height(module):
     return list(LAYERS).index(package), LAYERS[package].index(room) if room else -1
 
 
+@functools.cache
 def parse(path):
     return ast.parse((ROOT / path).read_text(), str(path))
 
@@ -100,6 +105,60 @@ def picture(found):
     """The table of layers, top down, and below it what breaks it."""
     rooms = [f"  {package:18} {'  '.join(reversed(rooms))}" for package, rooms in reversed(list(LAYERS.items()))]
     return "\n".join(["", "layers, from the top:", *rooms, "not so:", *(f"  {line}" for line in found)])
+
+
+def unit_tests():
+    """The unit tests and what they import of `tests/support`, by any number of steps."""
+    support = {path.stem: path for path in (ROOT / "tests" / "support").glob("*.py")}
+    waiting, found = list((ROOT / "tests" / "unit").rglob("*.py")), set()
+    while waiting:
+        path = waiting.pop()
+        if path not in found:
+            found.add(path)
+            waiting += [support[name] for name, _ in imports(path) if name in support]
+    return sorted(path.relative_to(ROOT) for path in found)
+
+
+def of_package(name):
+    return [module for module in MODULES if module.partition(".")[0] == name]
+
+
+def parts():
+    """Modules to be imported one part after the other."""
+    domain = of_package("rl_aesthetics")
+    return {
+        "help and configuration": ["rl_aesthetics_cli.main", "rl_aesthetics.config.config"],
+        "the command line": of_package("rl_aesthetics_cli"),
+        "the domain without its web pages": [module for module in domain if ".studio." not in f"{module}."],
+        "the domain": domain,
+        "the juror service": of_package("juror_service"),
+        "the unit tests": sorted({name for path in unit_tests() for name, _ in own_imports(path) if name in MODULES}),
+    }
+
+
+LOADER = """
+import importlib, json, sys
+loaded = {}
+for part, modules in json.load(sys.stdin).items():
+    for module in modules:
+        importlib.import_module(module)
+    loaded[part] = sorted({name.partition(".")[0] for name in sys.modules})
+print(json.dumps(loaded))
+"""
+
+
+@pytest.fixture(scope="module")
+def loaded():
+    """By part, the top-level names of all that a fresh interpreter has imported by then."""
+    ran = subprocess.run(
+        [sys.executable, "-c", LOADER],
+        input=json.dumps(parts()),
+        capture_output=True,
+        text=True,
+        cwd=ROOT,
+    )
+    assert ran.returncode == 0, ran.stderr
+    return {part: set(names) for part, names in json.loads(ran.stdout).items()}
 
 
 def test_every_room_is_in_the_table():
@@ -142,35 +201,33 @@ def test_ray_mlflow_and_the_web_framework_are_imported_in_their_rooms_alone():
     assert not found, picture(found)
 
 
-def test_the_command_line_imports_what_is_slow_inside_its_commands():
+# What each part loads, in the order of `parts`: what a part must not load, those before it must not either.
+
+
+def test_help_and_configuration_are_quick_to_load(loaded):
+    assert loaded["help and configuration"] & {"torch", "ray", "mlflow"} == set()
+
+
+def test_the_command_line_imports_what_is_slow_inside_its_commands(loaded):
     slow = {"juror_service", "ray_cluster", "ray", "mlflow", "torch"}
-    assert loaded_by([name for name in MODULES if name.startswith("rl_aesthetics_cli")]) & slow == set()
+    assert loaded["the command line"] & slow == set()
 
 
-def test_the_domain_loads_neither_ray_nor_mlflow():
-    domain = [name for name in MODULES if name.partition(".")[0] == "rl_aesthetics"]
-    assert loaded_by(domain) & {"ray", "mlflow", "juror_service", "ray_cluster"} == set()
+def test_only_the_web_pages_load_a_web_framework(loaded):
+    assert loaded["the domain without its web pages"] & {"fastapi", "uvicorn"} == set()
 
 
-def test_only_the_web_pages_load_a_web_framework():
-    domain = [name for name in MODULES if name.partition(".")[0] == "rl_aesthetics" and ".studio." not in f"{name}."]
-    assert loaded_by([*domain, "rl_aesthetics_cli.studio"]) & {"fastapi", "uvicorn"} == set()
+def test_the_domain_loads_neither_ray_nor_mlflow(loaded):
+    assert loaded["the domain"] & {"ray", "mlflow", "juror_service", "ray_cluster"} == set()
 
 
-def test_the_juror_service_loads_no_ray():
-    service = [name for name in MODULES if name.startswith("juror_service")]
-    assert loaded_by(service) & {"ray", "mlflow", "ray_cluster"} == set()
+def test_the_juror_service_loads_no_ray(loaded):
+    assert loaded["the juror service"] & {"ray", "mlflow", "ray_cluster"} == set()
 
 
-def test_help_and_configuration_are_quick_to_load():
-    assert loaded_by(["rl_aesthetics_cli.main", "rl_aesthetics.config.config"]) & {"torch", "ray", "mlflow"} == set()
-
-
-def test_the_unit_tests_load_neither_ray_nor_mlflow():
-    names = {name.partition(".")[0] for path in (ROOT / "tests" / "unit").rglob("*.py") for name, _ in imports(path)}
-    assert names & {"ray", "mlflow"} == set()
-    ours = {name for path in (ROOT / "tests" / "unit").rglob("*.py") for name, _ in imports(path) if name in MODULES}
-    assert loaded_by(sorted(ours)) & {"ray", "mlflow"} == set()
+def test_the_unit_tests_load_neither_ray_nor_mlflow(loaded):
+    assert {name.partition(".")[0] for path in unit_tests() for name, _ in imports(path)} & {"ray", "mlflow"} == set()
+    assert loaded["the unit tests"] & {"ray", "mlflow"} == set()
 
 
 def test_a_name_means_one_module_of_a_package():
@@ -197,11 +254,3 @@ def test_files_are_named_after_what_they_hold():
 
 def test_every_file_says_what_it_is_for():
     assert [path for path in SOURCES if not ast.get_docstring(parse(path))] == []
-
-
-def loaded_by(modules):
-    """Top-level names of everything in `sys.modules` after importing the modules in a fresh interpreter."""
-    code = "import importlib, sys\nfor name in sys.argv[1:]: importlib.import_module(name)\nprint(*sys.modules)"
-    ran = subprocess.run([sys.executable, "-c", code, *modules], capture_output=True, text=True, cwd=ROOT)
-    assert ran.returncode == 0, ran.stderr
-    return {name.split(".")[0] for name in ran.stdout.split()}
