@@ -13,6 +13,7 @@ Every setting of docs/configuration.md may stand under `settings` and `space`.
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Literal
 
@@ -73,6 +74,14 @@ class Domain(BaseModel):
     def arguments(self) -> Any:
         """The list of choices, or (low, high)."""
         return getattr(self, self.kind)
+
+    def holds(self, value: Any) -> bool:
+        """Whether a value is one of these."""
+        if self.kind == "choice":
+            return value in self.arguments
+        low, high = self.arguments
+        kinds = int if "int" in self.kind else (int, float)
+        return isinstance(value, kinds) and not isinstance(value, bool) and low <= value <= high
 
     @property
     def examples(self) -> list[Any]:
@@ -136,6 +145,16 @@ class SweepPlan(BaseModel):
         for point in self.first:
             if unknown := set(point) - set(self.space):
                 raise ValueError(f"first: {sorted(unknown)[0]} is not in space")
+            # Optuna tries a number outside of its range as it is, and ends the sweep at the others once it has begun.
+            if missing := set(self.space) - set(point):
+                raise ValueError(f"first: a point says nothing of {sorted(missing)[0]}; name every setting of space")
+            for key, value in point.items():
+                domain = self.space[key]
+                if domain.kind != "choice" and isinstance(value, str):
+                    with suppress(ValueError):  # YAML 1.1 takes 1e-4 for a string
+                        point[key] = value = float(value)
+                if not domain.holds(value):
+                    raise ValueError(f"first: {key}={value!r} is not within {domain.kind} {list(domain.arguments)}")
         return self
 
     def config(self, values: dict[str, Any], overrides: tuple[str, ...] = ()) -> Config:

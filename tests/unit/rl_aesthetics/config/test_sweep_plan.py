@@ -23,6 +23,10 @@ def test_numbers_may_be_written_as_people_write_them(tmp_path):
     """YAML 1.1 takes 1e-4 for a string."""
     (tmp_path / "sweep.yaml").write_text("space: {training.learning_rate: {loguniform: [1e-4, 1e-2]}}")
     assert load_plan(tmp_path / "sweep.yaml").space["training.learning_rate"].arguments == (1e-4, 1e-2)
+    first = load_plan(
+        written(tmp_path, space={"training.gamma": {"uniform": [0, 1]}}, first=[{"training.gamma": "1e-1"}])
+    )
+    assert first.first == [{"training.gamma": 0.1}]
 
 
 def test_bug_5_what_is_tried_reaches_the_training_and_wins_over_settings_and_overrides(tmp_path):
@@ -83,6 +87,25 @@ def test_the_sweep_that_comes_along_is_valid_and_begins_with_the_tuned_settings(
         ({"settings": {"learner.sed": 1}}, "unknown setting 'learner.sed'.*learner.seed"),
         ({"base": "nowhere.yaml"}, "cannot read the config .*nowhere.yaml"),
         ({"first": [{"training.gamma": 0.9}]}, "first: training.gamma is not in space"),
+        (
+            {"space": {"training.gamma": {"uniform": [0, 0.9]}}, "first": [{"training.gamma": 0.95}]},
+            r"first: training.gamma=0.95 is not within uniform \[0.0, 0.9\]",
+        ),
+        (
+            {"space": {"training.batch_size": {"randint": [16, 64]}}, "first": [{"training.batch_size": 32.5}]},
+            r"first: training.batch_size=32.5 is not within randint \[16, 64\]",
+        ),
+        (
+            {"space": {"training.batch_size": {"choice": [16, 64]}}, "first": [{"training.batch_size": 32}]},
+            r"first: training.batch_size=32 is not within choice \[16, 64\]",
+        ),
+        (
+            {
+                "space": {"training.gamma": {"uniform": [0, 1]}, "training.batch_size": {"choice": [16, 64]}},
+                "first": [{"training.gamma": 0.5}],
+            },
+            "first: a point says nothing of training.batch_size",
+        ),
         ({"space": {"juror.replicas": {"choice": [1, 2]}}}, "juror.replicas is the same for all trials"),
         ({"metric": "val_sucess_rate"}, "metric: no training has 'val_sucess_rate'.*'val_success_rate'"),
         ({"trials": 0}, "trials: .*greater than or equal to 1"),
