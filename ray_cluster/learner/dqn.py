@@ -126,7 +126,9 @@ class DQN(Algorithm):
         self._frames: dict[int, tuple[np.ndarray, np.ndarray]] = {}
         self.renderer: ReplayRenderer | None = None
         if learner.replay == "reference":
-            self.renderer = ReplayRenderer(plan.dataset.thumbnails(shape[-1]), shape[-1], plan.crops)
+            # Parts of photos are cut, as for acting, where they are still sharp when they are reduced.
+            side = shape[-1] * (2 if plan.crops else 1)
+            self.renderer = ReplayRenderer(plan.dataset.thumbnails(side), shape[-1], plan.crops)
 
     @classmethod
     def module_options(cls, learner: Learner) -> dict[str, Any]:

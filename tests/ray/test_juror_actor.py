@@ -312,7 +312,7 @@ def test_a_mix_with_the_reference_compares_here_and_asks_the_other_jurors():
     images, originals = some_images(5), some_images(5, seed=1)
     expected = load_juror("mix", jurors=parts).score(images, originals)
     np.testing.assert_allclose(mixed.score(images, originals), expected, atol=1e-6)
-    assert len(mixed.actors) == 1
+    assert len(mixed.jurors.actors) == 1
 
 
 def test_a_reference_with_a_juror_and_a_weight_is_such_a_mix():
