@@ -59,7 +59,7 @@ def prometheus(tmp_path_factory):
     environment = {
         **os.environ,
         "RAY_AUTH_MODE": "disabled",
-        "PYTHONPATH": str(ROOT / "tests" / "ray"),
+        "PYTHONPATH": str(ROOT / "tests" / "support"),
         "OMP_NUM_THREADS": "1",
     }
     settings = [
